@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/**
+ * @file
+ * The generator: produces or consumes packets on one ring as fast as a core can, so that in a
+ * benchmark the back-end is what is measured.
+ *
+ * Descriptors are prepared once and only recycled: for a split ring a burst reads used entries and
+ * moves avail->idx, for a packed ring it writes descriptors back. No system call but a kick, and
+ * that only when the device asks for one; calls are never asked for.
+ *
+ * A generator is driven by one thread: the caller's, by tfe_gen_poll(), or one of a tfe_worker.
+ * Counters may be read by any thread with tfe_gen_stats().
+ */
+
+#ifndef TFE_GEN_H
+#define TFE_GEN_H
+
+#include <pthread.h>
+
+#include "tfe_dev.h"
+#include "tfe_frame.h"
+
+/** Direction, seen from the front-end. */
+enum tfe_gen_dir {
+	TFE_GEN_TRANSMIT, /**< transmitq: the back-end receives */
+	TFE_GEN_RECEIVE,  /**< receiveq: the back-end transmits */
+};
+
+/** How a packet lies in descriptors. */
+enum tfe_gen_layout {
+	TFE_GEN_SINGLE,   /**< header and frame in one buffer */
+	TFE_GEN_CHAIN,    /**< header, then the frame in nb_segs buffers, chained */
+	TFE_GEN_INDIRECT, /**< the same in an indirect table: one descriptor in the ring */
+};
+
+/** What the generator does with the payload. */
+enum tfe_gen_touch {
+	TFE_GEN_TOUCH_NONE,    /**< nothing: written once at the start, never read */
+	TFE_GEN_TOUCH_HEADER,  /**< receive: read the virtio-net header (num_buffers) */
+	TFE_GEN_TOUCH_PAYLOAD, /**< transmit: write every frame anew; receive: read every byte */
+	TFE_GEN_TOUCH_VERIFY,  /**< as PAYLOAD, with the proof of tfe_frame.h made or checked */
+};
+
+/** What a generator shall do. */
+struct tfe_gen_conf {
+	enum tfe_gen_dir dir;
+	enum tfe_gen_layout layout;
+	enum tfe_gen_touch touch;
+	uint32_t frame_bytes; /**< transmit: length of a frame, without header and FCS */
+	uint32_t buf_bytes;   /**< receive: room for a frame in one chain, without header */
+	uint32_t nb_segs;     /**< buffers the frame is cut into; 0 stands for 1 */
+	uint32_t burst;       /**< packets a call moves at most; 0 stands for 64 */
+	uint32_t nb_bufs;     /**< chains in use; 0: as many as the ring has room for */
+	uint16_t stream;      /**< for TFE_GEN_TOUCH_VERIFY */
+	uint64_t nb_packets;  /**< transmit: stop after as many; 0: no end */
+};
+
+/** Counters of a generator. */
+struct tfe_gen_stats {
+	uint64_t nb_packets; /**< transmit: taken by the device; receive: received */
+	uint64_t nb_bytes;   /**< of frames, without virtio-net headers */
+	uint64_t nb_bursts;  /**< calls that moved at least one packet */
+	uint64_t nb_empty;   /**< calls that moved none */
+	uint64_t nb_kicks;   /**< system calls made */
+	uint64_t nb_bad;     /**< verify: changed frames; else frames of impossible length */
+	uint64_t nb_lost;    /**< verify: gaps in the sequence */
+	uint64_t nb_late;    /**< verify: doubled or late frames */
+	uint64_t nb_foreign; /**< verify: frames of other origin */
+};
+
+struct tfe_gen;
+
+/**
+ * Prepare buffers and descriptors on an open device's ring; nothing is made available yet.
+ *
+ * The ring must be fresh (no chain added) and is the generator's until tfe_gen_destroy(). Buffers
+ * come from region 0.
+ *
+ * @return 0 and *gen; -ENOMEM; -EINVAL.
+ */
+int tfe_gen_create(struct tfe_gen **gen, struct tfe_dev *dev, unsigned int pair,
+		const struct tfe_gen_conf *conf);
+
+/** Free private state. */
+void tfe_gen_destroy(struct tfe_gen *gen);
+
+/**
+ * Move one burst: take what the device used, make it available again.
+ *
+ * The first call makes the chains available.
+ *
+ * @return packets taken from the used ring; -EPROTO when the device broke the rules (the generator
+ *         then stays stopped).
+ */
+int tfe_gen_poll(struct tfe_gen *gen);
+
+/** Transmit with nb_packets: all made available and used. */
+bool tfe_gen_done(const struct tfe_gen *gen);
+
+/** Read the counters. */
+void tfe_gen_stats(const struct tfe_gen *gen, struct tfe_gen_stats *stats);
+
+/** Why tfe_gen_poll() returned -EPROTO; or NULL. */
+const char *tfe_gen_error(const struct tfe_gen *gen);
+
+/** A thread that polls generators in turn. */
+struct tfe_worker {
+	pthread_t thread;
+	struct tfe_gen **gens;
+	unsigned int nb_gens;
+	int cpu;   /**< pinned there, or -1 */
+	int error; /**< -errno that ended it, valid after tfe_worker_stop() */
+	bool stop; /**< atomic: written by the owner, read by the thread */
+	bool started;
+};
+
+/** Start a worker over generators that live until it is stopped. @param cpu  -1: not pinned. */
+int tfe_worker_start(struct tfe_worker *worker, struct tfe_gen **gens, unsigned int nb_gens,
+		int cpu);
+
+/** Ask the thread to end and wait for it. @return 0 or the error that ended it. */
+int tfe_worker_stop(struct tfe_worker *worker);
+
+/** Poll generators in turn in this thread for duration_ns. */
+int tfe_gen_run(struct tfe_gen **gens, unsigned int nb_gens, uint64_t duration_ns);
+
+/** What tfe_ping() measures. */
+struct tfe_ping_result {
+	uint64_t nb_sent;
+	uint64_t nb_received;
+	uint64_t nb_bad; /**< frames that came back changed */
+	uint64_t min_ns;
+	uint64_t p50_ns;
+	uint64_t p99_ns;
+	uint64_t p999_ns;
+	uint64_t max_ns;
+};
+
+/** What tfe_ping() shall do. */
+struct tfe_ping_conf {
+	uint32_t frame_bytes;
+	uint64_t nb_packets; /**< round trips to measure */
+	uint64_t nb_warmup;  /**< round trips before that */
+	int timeout_ms;      /**< for one round trip */
+};
+
+/**
+ * Round trips, one packet in flight: send on a pair's transmitq, poll its receiveq. The back-end
+ * must send back what it gets.
+ *
+ * @return 0, -ETIMEDOUT for a lost packet, -EPROTO, -ENOMEM.
+ */
+int tfe_ping(struct tfe_dev *dev, unsigned int pair, const struct tfe_ping_conf *conf,
+		struct tfe_ping_result *result);
+
+#endif /* TFE_GEN_H */
