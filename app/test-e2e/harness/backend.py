@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The back-end under test: which driver it is, and what can be asked of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import List, Tuple
+
+from . import settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Offloads:
+    """What the application needs to pass checksum and segmentation work along.
+
+    The switches go to each device, the arguments to testpmd's command line, the
+    commands to its prompt while all ports are stopped.
+    """
+
+    switches: Tuple[str, ...] = ()
+    arguments: Tuple[str, ...] = ()
+    commands: Tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class BackEnd:
+    """A DPDK driver that is a vhost-user back-end."""
+
+    #: Name of the virtual device, without the number.
+    driver: str
+    #: A plugin to load, or nothing where the distribution has the driver.
+    plugin: str = ""
+    #: Whether a socket file left by a dead process is replaced.
+    replaces_stale_socket: bool = True
+    #: testpmd arguments for packets that are longer than one mbuf.
+    scatter_args: Tuple[str, ...] = ("--enable-scatter", "--tx-offloads=0x8000")
+
+    def eal_args(self) -> List[str]:
+        """EAL options that make the driver known."""
+        return ["-d", self.plugin] if self.plugin else []
+
+    def device(self, number: int, iface: str, *, client: bool = False, queues: int = 1,
+               switches: Tuple[str, ...] = ()) -> str:
+        """Name and arguments of a device, as --vdev and `port attach` take them."""
+        parts = [f"{self.driver}{number}", f"iface={iface}", f"client={int(client)}",
+                 f"queues={queues}", *switches]
+        return ",".join(parts)
+
+    def offloads(self, ports: int) -> Offloads:
+        """How this many ports forward packets with checksums left to be done."""
+        raise NotImplementedError
+
+    def missing(self) -> str:
+        """Why the driver can't be used here, or nothing."""
+        if not self.plugin and self.driver == "net_vpci":
+            return "VHOST_PCI_PLUGIN does not name the driver's shared object"
+        return ""
+
+
+class NetVpci(BackEnd):
+    """The driver of this project."""
+
+    def offloads(self, ports: int) -> Offloads:
+        """The application takes part: the csum engine asks for offloads per packet."""
+        commands: List[str] = []
+        for port in range(ports):
+            commands += [f"csum set ip sw {port}", f"csum set tcp hw {port}",
+                         f"csum set udp hw {port}", f"tso set 1448 {port}",
+                         f"csum mac-swap off {port}"]
+        commands.append("set fwd csum")
+        return Offloads(("tso=1",), ("--enable-lro", "--enable-rx-cksum"), tuple(commands))
+
+
+class NetVhost(BackEnd):
+    """DPDK's own driver: the control experiment."""
+
+    def offloads(self, ports: int) -> Offloads:
+        """Flags set on receive are those that transmit looks at: nothing to do."""
+        return Offloads(("tso=1", "legacy-ol-flags=1"))
+
+
+def under_test() -> BackEnd:
+    """The back-end that the environment names."""
+    if settings.BACKEND == "net_vhost":
+        return NetVhost("net_vhost", replaces_stale_socket=False,
+                        scatter_args=("--tx-offloads=0x8000",))
+    if settings.BACKEND == "net_vpci":
+        if settings.PLUGIN and not os.path.exists(settings.PLUGIN):
+            raise FileNotFoundError(f"VHOST_PCI_PLUGIN={settings.PLUGIN} does not exist")
+        return NetVpci("net_vpci", settings.PLUGIN)
+    raise ValueError(f"VHOST_PCI_BACKEND={settings.BACKEND}: net_vpci or net_vhost")

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the environment says about this run.
+
+==========================  ====================================================
+VHOST_PCI_BACKEND           driver under test: ``net_vpci`` (default), or
+                            ``net_vhost``, DPDK's own, as a control experiment
+VHOST_PCI_PLUGIN            path of librte_net_vhost_pci.so, for ``net_vpci``
+VHOST_PCI_PRELOAD           libraries to LD_PRELOAD into testpmd, when the plugin
+                            is built with a sanitizer that wants to come first
+VHOST_PCI_CACHE             folder of the kernel and the guest image, kept
+                            between runs
+VHOST_PCI_LOGS              folder where the logs of failed tests are kept
+VHOST_PCI_KERNEL            package file (.deb) to take the guest kernel from,
+                            instead of downloading one
+==========================  ====================================================
+"""
+
+import os
+import pathlib
+import tempfile
+
+BACKEND = os.environ.get("VHOST_PCI_BACKEND", "net_vpci")
+PLUGIN = os.environ.get("VHOST_PCI_PLUGIN", "")
+PRELOAD = os.environ.get("VHOST_PCI_PRELOAD", "")
+KERNEL_PACKAGE = os.environ.get("VHOST_PCI_KERNEL", "")
+
+
+def _folder(variable: str, name: str) -> pathlib.Path:
+    """The folder a variable names, or one of this name where the user keeps caches."""
+    named = os.environ.get(variable)
+    if named:
+        return pathlib.Path(named).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base) / "vhost-pci" / name
+
+
+CACHE = _folder("VHOST_PCI_CACHE", "e2e-cache")
+LOGS = _folder("VHOST_PCI_LOGS", "e2e-logs")
+
+#: Every deadline is multiplied by this: a sanitizer makes everything slower.
+PATIENCE = 4.0 if PRELOAD else 1.0
+
+#: UNIX socket paths end at 107 characters, so work happens in a short folder.
+WORK_ROOT = tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
+
+
+def deadline(seconds: float) -> float:
+    """A time limit for this run, from one that suits an ordinary build."""
+    return seconds * PATIENCE
