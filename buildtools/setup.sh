@@ -95,7 +95,9 @@ check_system()
 packages_missing()
 {
 	# dpkg-query fails if it does not know a package, and still lists the others
-	{ dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true; } |
+	{
+		dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${packages[@]}" || true
+	} 2>/dev/null |
 		awk -v wanted="${packages[*]}" '
 			$1 == "installed" { have[$2] = 1 }
 			END { n = split(wanted, w, " ")
@@ -146,7 +148,8 @@ apt_source_file()
 
 	read -r uri suite < <(apt-cache madison "$package" |
 		awk -F ' *[|] *' -v v="$version" '
-			$2 == v { split($3, w, " "); sub("/.*", "", w[2]); print w[1], w[2]; exit }') ||
+			$2 == v { split($3, w, " "); sub("/.*", "", w[2])
+			          print w[1], w[2]; exit }') ||
 		return 1
 	# madison says "URI suite/component arch Packages", as the targets do
 	# shellcheck disable=SC2016 # the names are apt's, not the shell's
@@ -167,7 +170,8 @@ get_source()
 		-o "Dir::Cache=$dir/cache" -o "APT::Sandbox::User=$(id -un)"
 		-o Debug::NoLocking=1 -o Acquire::Retries=2)
 
-	mkdir -p "$dir/sources.d" "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/source" &&
+	mkdir -p "$dir/sources.d" "$dir/lists/partial" "$dir/cache/archives/partial" \
+		"$dir/source" &&
 		case $list in
 		*.sources) sed 's/^Types:.*/Types: deb-src/' "$list" ;;
 		*) sed -n 's/^deb[[:space:]]/deb-src /p' "$list" ;;
@@ -228,15 +232,16 @@ setup_driver_headers()
 	local headers=$build_dir/driver-headers source package version
 
 	if ! pkg-config --exists libdpdk 2>/dev/null; then
-		report "driver headers" "missing: DPDK, whose version they must have, is not installed" headers
+		report "driver headers" "missing: DPDK comes first, they have its version" headers
 		return
 	fi
 	if compile_driver_headers 2>/dev/null; then
 		report "driver headers" "those of the installed DPDK"
 		return
 	fi
-	if ! source=$(dpkg-query -W -f='${source:Package} ${source:Version}' libdpdk-dev 2>/dev/null); then
-		report "driver headers" "missing: the installed DPDK has none and is not Debian's" headers
+	if ! source=$(dpkg-query -W -f='${source:Package} ${source:Version}' libdpdk-dev \
+		2>/dev/null); then
+		report "driver headers" "missing: this DPDK has none and is not Debian's" headers
 		return
 	fi
 	if [ -e "$headers/SOURCE" ] && [ "$(<"$headers/SOURCE")" = "$source" ]; then
@@ -284,7 +289,7 @@ setup_pages()
 	if $check; then
 		report hugepages "missing: $have of 2 MB reserved, $want wanted" hugepages
 	elif ! is_root || ! { echo "$want" >"$pages_dir/nr_hugepages"; } 2>/dev/null; then
-		report hugepages "missing: only root can reserve them, outside of a container:" hugepages
+		report hugepages "missing: root can reserve them, outside of a container:" hugepages
 		say "    echo $want > $pages_dir/nr_hugepages"
 	else
 		want=$(cat "$pages_dir/nr_hugepages")
@@ -300,7 +305,7 @@ setup_hugetlbfs()
 {
 	local mounted
 
-	mounted=$(awk '$3 == "hugetlbfs" && $4 !~ /pagesize=1024M|pagesize=1G/ { print $2; exit }' \
+	mounted=$(awk '$3 == "hugetlbfs" && $4 !~ /pagesize=(1024M|1G)/ { print $2; exit }' \
 		/proc/mounts)
 	if [ -n "$mounted" ]; then
 		report hugetlbfs "mounted at $mounted"
@@ -308,7 +313,7 @@ setup_hugetlbfs()
 		report hugetlbfs "missing: mounted nowhere" hugepages
 	elif ! is_root || ! mkdir -p /dev/hugepages ||
 		! mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages 2>/dev/null; then
-		report hugetlbfs "missing: only root can mount it, outside of a container:" hugepages
+		report hugetlbfs "missing: root can mount it, outside of a container:" hugepages
 		say "    mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages"
 	else
 		report hugetlbfs "mounted at /dev/hugepages now"
