@@ -6,8 +6,8 @@
  * or hostile input.
  *
  * From the bottom up: tfe_wire.h (formats), tfe_conn.h (socket, messages, fds), tfe_req.h
- * (requests), tfe_mem.h (memory), tfe_ring.h (virtqueues), tfe_dev.h (session), tfe_net.h (packets),
- * tfe_frame.h (frames), tfe_gen.h (generator).
+ * (requests), tfe_mem.h (memory), tfe_ring.h (virtqueues), tfe_dev.h (session), tfe_net.h
+ * (packets), tfe_frame.h (frames), tfe_gen.h (generator).
  */
 
 #ifndef TFE_H

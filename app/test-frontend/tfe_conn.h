@@ -96,7 +96,7 @@ int tfe_conn_listen(struct tfe_conn *conn, const char *path);
 /** Accept one back-end on a listening connection; a former one is closed first. */
 int tfe_conn_accept(struct tfe_conn *conn, int timeout_ms);
 
-/** Take over a connected stream socket, such as an end of a socketpair; closed by us from now on. */
+/** Take over a connected stream socket, such as an end of a socketpair; it is ours to close. */
 int tfe_conn_adopt(struct tfe_conn *conn, int fd);
 
 /** Close the connection, keep listening. */

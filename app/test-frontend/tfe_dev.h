@@ -75,8 +75,8 @@ struct tfe_dev {
 	uint64_t features;          /**< SET_FEATURES */
 	uint64_t protocol_offered;  /**< GET_PROTOCOL_FEATURES */
 	uint64_t protocol_features; /**< SET_PROTOCOL_FEATURES */
-	uint64_t max_queues;        /**< GET_QUEUE_NUM, or 2 without MQ */
-	unsigned int hdr_bytes;     /**< virtio-net header: 10 legacy, 12 modern or mergeable */
+	uint64_t max_pairs;     /**< GET_QUEUE_NUM, queue pairs for a net device; 1 without MQ */
+	unsigned int hdr_bytes; /**< virtio-net header: 10 legacy, 12 modern or mergeable */
 };
 
 /**

@@ -38,8 +38,12 @@ enum tfe_frame_verdict {
 enum tfe_frame_verdict tfe_frame_check(const void *frame, uint32_t len_bytes, uint16_t *stream,
 		uint64_t *seq);
 
-/** The Internet checksum (RFC 1071) over bytes, in network order, not complemented when initial
- * sums are to be added: pass 0 first, the former result then; complement at the end.
+/**
+ * The Internet checksum (RFC 1071) over bytes, folded to 16 bits and not complemented, in host
+ * order.
+ *
+ * @param initial  the sum of what goes before, such as a pseudo header; pieces but the last must
+ *                 have an even length.
  */
 uint16_t tfe_frame_csum(const void *bytes, size_t nb_bytes, uint32_t initial);
 

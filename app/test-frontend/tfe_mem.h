@@ -52,9 +52,7 @@ struct tfe_region {
 	uint64_t size_bytes;
 	uint64_t mmap_offset;
 	int fd;
-	uint8_t *va; /**< start of the region here */
-	void *map;   /**< the mapping, from the file's start to the region's end */
-	size_t map_bytes;
+	uint8_t *va; /**< start of the region here; what comes before it in the file is not mapped */
 	uint64_t used_bytes; /**< the allocator's mark */
 };
 

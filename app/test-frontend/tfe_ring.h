@@ -27,13 +27,20 @@
 /** The largest queue size the virtio specification has. */
 #define TFE_RING_SIZE_MAX 32768
 
+/** @name Indirect tables: this many descriptors each, or what the ring's budget has room for. */
+/**@{*/
+#define TFE_RING_TABLE_DESCS 160
+#define TFE_RING_TABLE_BYTES (UINT32_C(4) << 20)
+/**@}*/
+
 /** What a ring shall be. */
 struct tfe_ring_conf {
-	uint32_t index;      /**< vring index in messages */
-	uint32_t size;       /**< descriptors; a power of two for a split ring */
-	uint64_t features;   /**< negotiated: RING_PACKED, EVENT_IDX, IN_ORDER, INDIRECT_DESC */
-	unsigned int region; /**< memory region to put the ring and its indirect tables into */
-	bool polling;        /**< no call eventfd: the "no fd" bit is sent */
+	uint32_t index;       /**< vring index in messages */
+	uint32_t size;        /**< descriptors; a power of two for a split ring */
+	uint64_t features;    /**< negotiated: RING_PACKED, EVENT_IDX, IN_ORDER, INDIRECT_DESC */
+	unsigned int region;  /**< memory region to put the ring and its indirect tables into */
+	bool polling;         /**< no call eventfd: the "no fd" bit is sent */
+	uint32_t table_descs; /**< room in an indirect table; 0: as TFE_RING_TABLE_* have it */
 };
 
 /** One buffer of a chain, as the device sees it. */
@@ -61,9 +68,9 @@ struct tfe_used {
 /** The driver's own record of a chain on its way. */
 struct tfe_ring_token {
 	void *cookie;
-	uint32_t in_bytes; /**< device-writable bytes, the limit for the used length */
+	uint64_t in_bytes; /**< device-writable bytes, the limit for the used length */
 	uint16_t nb_descs; /**< descriptors it takes in the ring */
-	uint16_t next;     /**< packed: next free id; in order: next in line */
+	uint16_t next;     /**< next free id; split: next descriptor, free or of the chain */
 	bool busy;
 };
 
@@ -95,23 +102,24 @@ struct tfe_ring {
 	int err_fd;
 
 	/* The driver's private state. */
-	struct tfe_ring_token *tokens; /**< one per id */
-	uint16_t *order;               /**< ids in the order they were made available */
-	uint32_t order_head;           /**< free-running; the oldest outstanding */
-	uint32_t order_tail;           /**< free-running; the next to be added */
-	uint32_t nb_free;              /**< free descriptors */
-	uint32_t nb_outstanding;       /**< chains made available and not yet used */
-	uint16_t free_slot;            /**< split: first free descriptor; packed: first free id */
-	uint16_t avail_idx;            /**< split: free-running; packed: next slot to write */
-	uint16_t published_idx;        /**< split: what avail->idx has; packed: see below */
-	uint16_t used_idx;             /**< split: free-running; packed: next slot to look at */
-	bool avail_wrap;               /**< packed: driver ring wrap counter */
-	bool used_wrap;                /**< packed: device ring wrap counter */
-	uint16_t held_slot;            /**< packed: first descriptor not yet published */
-	uint16_t held_flags;           /**< packed: the flags it is to get */
-	uint32_t nb_held;              /**< descriptors added and not yet published */
-	uint32_t batch_len;            /**< in order: used entries already reported of a batch */
-	uint32_t batch_left;           /**< in order: chains still to report of a batch */
+	struct tfe_ring_token *tokens; /**< one per id; split: per descriptor */
+	uint16_t *order;         /**< in order: ids outstanding, as a ring buffer of size entries */
+	uint32_t order_idx;      /**< free-running: the oldest of them */
+	uint32_t nb_free;        /**< free descriptors */
+	uint32_t nb_outstanding; /**< chains made available and not yet used */
+	uint16_t free_head; /**< first free id; split: descriptor. The list is first in, first out */
+	uint16_t free_tail;  /**< last free id */
+	uint16_t avail_idx;  /**< split: free-running; packed: next slot to write */
+	uint16_t used_idx;   /**< split: free-running; packed: next slot to look at */
+	bool avail_wrap;     /**< packed: driver ring wrap counter */
+	bool used_wrap;      /**< packed: device ring wrap counter */
+	uint16_t held_slot;  /**< packed: first descriptor not yet published */
+	uint16_t held_flags; /**< packed: the flags it is to get */
+	uint32_t nb_held;    /**< added and not yet published; split: chains, packed: descriptors */
+	uint32_t nb_unnotified; /**< published since the last tfe_ring_notify(), in the same unit */
+	uint32_t batch_left;    /**< in order: chains of a batch still to report */
+	uint32_t batch_len_bytes; /**< in order: used length of the batch's last chain */
+	uint32_t base; /**< value for SET_VRING_BASE: the start, or where the device stopped */
 
 	/* Counters. */
 	uint64_t nb_kicks; /**< kicks written */
@@ -131,14 +139,15 @@ void tfe_ring_fini(struct tfe_ring *ring);
 /** Send NUM, BASE, ADDR, CALL, KICK for this ring, in this order: the ring starts. */
 int tfe_ring_send_setup(struct tfe_ring *ring, struct tfe_conn *conn);
 
-/** The value for SET_VRING_BASE that fits the ring's present state. */
+/** The value for SET_VRING_BASE that fits the ring's state once all used chains were taken. */
 uint32_t tfe_ring_base(const struct tfe_ring *ring);
 
 /**
  * Make a chain available; the device can see it only after tfe_ring_publish().
  *
  * @return the chain's id (0 .. size - 1), or -ENOSPC, -EINVAL for a chain without buffers or an
- *         indirect one of more than table_descs buffers.
+ *         indirect one of more than table_descs buffers, -ENOTSUP for an indirect one that was not
+ *         negotiated.
  */
 int tfe_ring_add(struct tfe_ring *ring, const struct tfe_chain *chain);
 
