@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * The device's side of a virtqueue, whatever its format: take chains, return them, publish what
+ * was returned, notify. The format and the direction are constant arguments, so that each caller
+ * is compiled for one format without a branch on it.
+ *
+ * A burst: vhost_pci_vring_enter(); vhost_pci_ring_begin(); per packet vhost_pci_ring_next() and
+ * vhost_pci_ring_put(); vhost_pci_ring_end(); vhost_pci_vring_leave().
+ *
+ * All functions: the thread that polls the queue, inside the gate.
+ */
+
+#ifndef VHOST_PCI_RING_H
+#define VHOST_PCI_RING_H
+
+#include "vhost_pci_packed.h"
+#include "vhost_pci_split.h"
+
+/** Ring formats, as constant arguments. */
+enum vhost_pci_ring_format {
+	VHOST_PCI_SPLIT,
+	VHOST_PCI_PACKED,
+};
+
+/** A place in the stream of available chains that one can go back to. */
+struct vhost_pci_cursor {
+	uint32_t nb_segs;
+	uint16_t avail_idx;
+	bool avail_wrap;
+};
+
+/** Begin a burst: no chain is held. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_begin(struct vhost_pci_vring *vr)
+{
+	vr->nb_segs = 0;
+}
+
+/**
+ * Take the next available chain, and check all of it.
+ *
+ * @param[out] chain Its id, length and segments (vr->segs[chain->seg_idx] on). The segments stay
+ *		valid until vhost_pci_ring_drop_segs(), vhost_pci_ring_restore() or the next burst.
+ * @param dir	The direction that all its buffers must have.
+ * @return 1; 0 if there is none; -EPROTO with the ring broken, and nothing taken.
+ */
+VHOST_PCI_ALWAYS_INLINE int
+vhost_pci_ring_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		const enum vhost_pci_ring_format format, const enum vhost_pci_dir dir)
+{
+	return format == VHOST_PCI_PACKED ? vhost_pci_packed_next(vr, chain, dir)
+					  : vhost_pci_split_next(vr, chain, dir);
+}
+
+/** Forget the segments of all chains that are held; the chains themselves stay taken. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_drop_segs(struct vhost_pci_vring *vr)
+{
+	vr->nb_segs = 0;
+}
+
+/** Remember the place before the next chain. */
+VHOST_PCI_ALWAYS_INLINE struct vhost_pci_cursor
+vhost_pci_ring_save(const struct vhost_pci_vring *vr)
+{
+	return (struct vhost_pci_cursor){ vr->nb_segs, vr->avail_idx, vr->avail_wrap };
+}
+
+/** Untake all chains taken since vhost_pci_ring_save(), none of which was returned. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_restore(struct vhost_pci_vring *vr, struct vhost_pci_cursor cursor)
+{
+	vr->nb_segs = cursor.nb_segs;
+	vr->avail_idx = cursor.avail_idx;
+	vr->avail_wrap = cursor.avail_wrap;
+}
+
+/**
+ * Return a chain to the driver. It is seen at the next vhost_pci_ring_flush().
+ *
+ * @param len	Bytes that were written to its buffers from their start on: 0 after a dequeue
+ *		(VIRTIO 2.7.8.2).
+ */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len,
+		const enum vhost_pci_ring_format format)
+{
+	if (format == VHOST_PCI_PACKED)
+		vhost_pci_packed_put(vr, chain, len);
+	else
+		vhost_pci_split_put(vr, chain, len);
+}
+
+/** Publish all returned chains. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_flush(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+{
+	if (format == VHOST_PCI_PACKED)
+		vhost_pci_packed_flush(vr);
+	else
+		vhost_pci_split_flush(vr);
+}
+
+/**
+ * Whether the driver wants a call for what was published since it was last asked.
+ *
+ * The caller has published and then passed vhost_pci_fence_full(): the driver writes its wish
+ * and then looks at the ring once more; here it is the other way round.
+ */
+VHOST_PCI_ALWAYS_INLINE bool
+vhost_pci_ring_call_wanted(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+{
+	return format == VHOST_PCI_PACKED ? vhost_pci_packed_call_wanted(vr)
+					  : vhost_pci_split_call_wanted(vr);
+}
+
+/** End a burst: publish what was returned and call the driver if it wants that. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+{
+	if (vr->nb_unflushed == 0)
+		return;
+	vhost_pci_ring_flush(vr, format);
+	vhost_pci_fence_full();
+	if (vhost_pci_ring_call_wanted(vr, format)) {
+		vr->stats.notifications++;
+		vhost_pci_notifier_signal(&vr->call);
+	}
+}
+
+/**
+ * Ask the driver for a kick with the next chain, or not to kick (interrupts or polling).
+ *
+ * After turning it on the caller passes vhost_pci_fence_full() and looks for chains once more.
+ */
+static inline void
+vhost_pci_ring_ask_kick(struct vhost_pci_vring *vr, bool on)
+{
+	vr->notify_peer = on;
+	if (vr->is_packed)
+		vhost_pci_packed_ask_kick(vr, on);
+	else
+		vhost_pci_split_ask_kick(vr, on);
+}
+
+/**
+ * Chains (split) or descriptors (packed) that are available.
+ *
+ * @param max	Enough is enough; up to the queue size.
+ * @return 0 to @p max, or -EPROTO with the ring broken.
+ */
+static inline int
+vhost_pci_ring_nb_avail(struct vhost_pci_vring *vr, uint16_t max)
+{
+	int nb = vr->is_packed ? vhost_pci_packed_nb_avail(vr, max) : vhost_pci_split_nb_avail(vr);
+
+	return nb > max ? max : nb;
+}
+
+/**
+ * Take all available chains, up to a bound, and return them unread: what becomes of packets that
+ * a front-end sends through a vring that is started but disabled.
+ *
+ * @return The number of chains, also added to the vring's statistics.
+ */
+unsigned int vhost_pci_ring_discard(struct vhost_pci_vring *vr, unsigned int max);
+
+#endif /* VHOST_PCI_RING_H */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * The split virtqueue (VIRTIO 2.7) from the device's side. Callers use vhost_pci_ring.h.
+ */
+
+#ifndef VHOST_PCI_SPLIT_H
+#define VHOST_PCI_SPLIT_H
+
+#include "vhost_pci_chain.h"
+
+/** Walk a chain of more than one descriptor, from its already loaded head on. */
+int vhost_pci_split_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		struct vhost_pci_desc desc, enum vhost_pci_dir dir);
+
+/** Where the driver writes the index up to which it wants no call (VIRTIO 2.7.10). */
+static inline uint16_t *
+vhost_pci_split_used_event(const struct vhost_pci_vring *vr)
+{
+	return &vr->split.avail->ring[vr->size];
+}
+
+/** Where the device writes the index up to which it wants no kick (VIRTIO 2.7.10). */
+static inline uint16_t *
+vhost_pci_split_avail_event(const struct vhost_pci_vring *vr)
+{
+	return (uint16_t *)(void *)&vr->split.used->ring[vr->size];
+}
+
+/**
+ * Chains that the driver has made available and that were not taken yet.
+ *
+ * @return 0 to the queue size, or -EPROTO with the ring broken.
+ */
+VHOST_PCI_ALWAYS_INLINE int
+vhost_pci_split_nb_avail(struct vhost_pci_vring *vr)
+{
+	uint16_t nb;
+
+	/* Partner: the driver's store of avail idx, after the entries (VIRTIO 2.7.13.3). */
+	vr->avail_seen = vhost_pci_load_acquire(&vr->split.avail->idx);
+	nb = (uint16_t)(vr->avail_seen - vr->avail_idx);
+	if (vhost_pci_unlikely(nb > vr->size))
+		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_AVAIL_IDX);
+	return nb;
+}
+
+/** See vhost_pci_ring_next(). */
+VHOST_PCI_ALWAYS_INLINE int
+vhost_pci_split_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		const enum vhost_pci_dir dir)
+{
+	struct vhost_pci_desc desc;
+	uint16_t head;
+	int ret;
+
+	if (vr->avail_idx == vr->avail_seen) {
+		ret = vhost_pci_split_nb_avail(vr);
+		if (ret <= 0)
+			return ret;
+	}
+	head = vhost_pci_load_relaxed(&vr->split.avail->ring[vr->avail_idx & (vr->size - 1)]);
+	if (vhost_pci_unlikely(head >= vr->size))
+		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_HEAD);
+	desc = vhost_pci_desc_load_split(&vr->split.desc[head]);
+	vhost_pci_chain_begin(vr, chain, head);
+	if (vhost_pci_likely((desc.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0))
+		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
+	else
+		ret = vhost_pci_split_walk(vr, chain, desc, dir);
+	if (vhost_pci_unlikely(ret < 0))
+		return ret;
+	vr->avail_idx++;
+	return 1;
+}
+
+/** See vhost_pci_ring_put(). */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_split_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len)
+{
+	/* One store for the whole entry {id, len}; used entries are 4-byte aligned only. */
+	struct vring_used_elem *elem = &vr->split.used->ring[vr->used_idx & (vr->size - 1)];
+
+	vhost_pci_store_relaxed(&elem->id, chain->id);
+	vhost_pci_store_relaxed(&elem->len, len);
+	vr->used_idx++;
+	vr->nb_unflushed++;
+}
+
+/** See vhost_pci_ring_flush(). */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_split_flush(struct vhost_pci_vring *vr)
+{
+	vr->nb_unflushed = 0;
+	/* Partner: the driver's load of used idx, before it reads the entries (2.7.14). */
+	vhost_pci_store_release(&vr->split.used->idx, vr->used_idx);
+}
+
+/** See vhost_pci_ring_call_wanted(). */
+VHOST_PCI_ALWAYS_INLINE bool
+vhost_pci_split_call_wanted(struct vhost_pci_vring *vr)
+{
+	uint16_t old = vr->signalled_idx;
+	bool valid = vr->signalled_valid;
+
+	if (!vr->event_idx)
+		return (vhost_pci_load_relaxed(&vr->split.avail->flags) &
+				       VRING_AVAIL_F_NO_INTERRUPT) == 0;
+	vr->signalled_idx = vr->used_idx;
+	vr->signalled_valid = true;
+	return !valid ||
+			vring_need_event(vhost_pci_load_relaxed(vhost_pci_split_used_event(vr)),
+					vr->used_idx, old);
+}
+
+/** See vhost_pci_ring_ask_kick(). */
+static inline void
+vhost_pci_split_ask_kick(struct vhost_pci_vring *vr, bool on)
+{
+	if (!vr->event_idx)
+		vhost_pci_store_relaxed(&vr->split.used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
+	else
+		/* The event that is the farthest away is the one that was passed last. */
+		vhost_pci_store_relaxed(vhost_pci_split_avail_event(vr),
+				(uint16_t)(on ? vr->avail_idx : vr->avail_idx - 1));
+}
+
+#endif /* VHOST_PCI_SPLIT_H */

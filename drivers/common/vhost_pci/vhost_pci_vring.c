@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_vring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** Slot and wrap counter in one half of a packed ring's base (vhost-user, SET_VRING_BASE). */
+#define BASE_WRAP_BIT  15
+#define BASE_SLOT_MASK ((1u << BASE_WRAP_BIT) - 1)
+
+/** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
+enum {
+	ALIGN_DESC = 16,
+	ALIGN_AVAIL = 2,
+	ALIGN_USED = 4,
+	ALIGN_EVENT = 4,
+};
+
+static const char *const error_names[VHOST_PCI_VRING_E_MAX] = {
+	[VHOST_PCI_VRING_OK] = "none",
+	[VHOST_PCI_VRING_E_AVAIL_IDX] = "avail_idx",
+	[VHOST_PCI_VRING_E_HEAD] = "head",
+	[VHOST_PCI_VRING_E_NEXT] = "next",
+	[VHOST_PCI_VRING_E_LOOP] = "loop",
+	[VHOST_PCI_VRING_E_WRAP] = "wrap",
+	[VHOST_PCI_VRING_E_INDIRECT] = "indirect",
+	[VHOST_PCI_VRING_E_INDIRECT_LEN] = "indirect_len",
+	[VHOST_PCI_VRING_E_INDIRECT_NEXT] = "indirect_next",
+	[VHOST_PCI_VRING_E_INDIRECT_NESTED] = "indirect_nested",
+	[VHOST_PCI_VRING_E_ADDR] = "addr",
+	[VHOST_PCI_VRING_E_DIRECTION] = "direction",
+	[VHOST_PCI_VRING_E_LENGTH] = "length",
+	[VHOST_PCI_VRING_E_SEGMENTS] = "segments",
+	[VHOST_PCI_VRING_E_RUNT] = "runt",
+};
+
+const char *
+vhost_pci_vring_error_name(enum vhost_pci_vring_error error)
+{
+	return (unsigned int)error < VHOST_PCI_VRING_E_MAX ? error_names[error] : "unknown";
+}
+
+void
+vhost_pci_vring_init(struct vhost_pci_vring *vr, unsigned int index)
+{
+	memset(vr, 0, sizeof(*vr));
+	vr->index = index;
+	vr->kick_fd = -1;
+	vr->call.fd = -1;
+	vr->err.fd = -1;
+	vr->broken_fd = -1;
+}
+
+static void
+close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void
+vhost_pci_vring_fini(struct vhost_pci_vring *vr)
+{
+	int broken_fd = vr->broken_fd;
+
+	vhost_pci_vring_unmap(vr);
+	close_fd(vr->kick_fd);
+	close_fd(vr->call.fd);
+	close_fd(vr->err.fd);
+	vhost_pci_vring_init(vr, vr->index);
+	vr->broken_fd = broken_fd;
+}
+
+/** Translate one part of a ring: aligned, and whole within one region. */
+static int
+map_part(const struct vhost_pci_mem *mem, uint64_t uva, uint64_t size, unsigned int align,
+		void **part)
+{
+	void *va = vhost_pci_mem_uva_to_va(mem, uva, size);
+
+	if (va == NULL)
+		return -EFAULT;
+	/* The mapping is page-aligned, so the guest's alignment shows in the address here. */
+	if ((uintptr_t)va % align != 0)
+		return -EINVAL;
+	*part = va;
+	return 0;
+}
+
+static int
+map_split(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t size)
+{
+	void *desc, *avail, *used;
+	int ret;
+
+	if ((size & (size - 1)) != 0)
+		return -EINVAL;
+	/* VIRTIO 2.7.6, 2.7.8: each of the two ends with an event index, negotiated or not. */
+	ret = map_part(mem, vr->desc_uva, (uint64_t)size * sizeof(struct vring_desc), ALIGN_DESC,
+			&desc);
+	if (ret == 0)
+		ret = map_part(mem, vr->avail_uva,
+				sizeof(struct vring_avail) +
+						((uint64_t)size + 1) * sizeof(__virtio16),
+				ALIGN_AVAIL, &avail);
+	if (ret == 0)
+		ret = map_part(mem, vr->used_uva,
+				sizeof(struct vring_used) +
+						(uint64_t)size * sizeof(struct vring_used_elem) +
+						sizeof(__virtio16),
+				ALIGN_USED, &used);
+	if (ret < 0)
+		return ret;
+	vr->split.desc = desc;
+	vr->split.avail = avail;
+	vr->split.used = used;
+	return 0;
+}
+
+static int
+map_packed(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t size)
+{
+	void *desc, *driver_event, *device_event;
+	int ret;
+
+	ret = map_part(mem, vr->desc_uva, (uint64_t)size * sizeof(struct vring_packed_desc),
+			ALIGN_DESC, &desc);
+	if (ret == 0)
+		ret = map_part(mem, vr->avail_uva, sizeof(struct vring_packed_desc_event),
+				ALIGN_EVENT, &driver_event);
+	if (ret == 0)
+		ret = map_part(mem, vr->used_uva, sizeof(struct vring_packed_desc_event),
+				ALIGN_EVENT, &device_event);
+	if (ret < 0)
+		return ret;
+	vr->packed.desc = desc;
+	vr->packed.driver_event = driver_event;
+	vr->packed.device_event = device_event;
+	return 0;
+}
+
+int
+vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
+		const struct vhost_pci_vring_format *format)
+{
+	/* A packet may need all descriptors, some of which continue in another region. */
+	uint32_t max_segs = 2 * (uint32_t)format->size + 64;
+	struct vhost_pci_seg *segs;
+	int ret;
+
+	vhost_pci_vring_unmap(vr);
+	if (format->size == 0 || format->size > VHOST_PCI_VRING_MAX_SIZE)
+		return -EINVAL;
+	if (mem == NULL)
+		return -EFAULT;
+	ret = format->is_packed ? map_packed(vr, mem, format->size)
+				: map_split(vr, mem, format->size);
+	if (ret < 0)
+		return ret;
+	segs = calloc(max_segs, sizeof(*segs));
+	if (segs == NULL)
+		return -ENOMEM;
+	vr->segs = segs;
+	vr->max_segs = max_segs;
+	vr->mem = vhost_pci_mem_get(mem);
+	vr->size = format->size;
+	vr->is_packed = format->is_packed;
+	vr->event_idx = format->event_idx;
+	vr->indirect = format->indirect;
+	vr->hdr_len = format->hdr_len;
+	return 0;
+}
+
+void
+vhost_pci_vring_unmap(struct vhost_pci_vring *vr)
+{
+	memset(&vr->split, 0, sizeof(vr->split));
+	memset(&vr->cache, 0, sizeof(vr->cache));
+	free(vr->segs);
+	vr->segs = NULL;
+	vr->max_segs = 0;
+	vr->nb_segs = 0;
+	vhost_pci_mem_put(vr->mem);
+	vr->mem = NULL;
+	vr->size = 0;
+}
+
+int
+vhost_pci_vring_set_base(struct vhost_pci_vring *vr, uint32_t base)
+{
+	if (vr->is_packed) {
+		uint16_t avail = base & BASE_SLOT_MASK;
+		uint16_t used = (base >> 16) & BASE_SLOT_MASK;
+
+		if (avail >= vr->size || used >= vr->size)
+			return -EINVAL;
+		vr->avail_idx = avail;
+		vr->avail_wrap = (base >> BASE_WRAP_BIT) & 1;
+		vr->used_idx = used;
+		vr->used_wrap = (base >> (16 + BASE_WRAP_BIT)) & 1;
+	} else {
+		vr->avail_idx = (uint16_t)base;
+		vr->used_idx = (uint16_t)base;
+	}
+	vr->avail_seen = vr->avail_idx;
+	vr->signalled_idx = vr->used_idx;
+	vr->signalled_valid = false;
+	vr->nb_unflushed = 0;
+	vhost_pci_store_relaxed(&vr->error, VHOST_PCI_VRING_OK);
+	return 0;
+}
+
+uint32_t
+vhost_pci_vring_get_base(const struct vhost_pci_vring *vr)
+{
+	if (!vr->is_packed)
+		return vr->avail_idx;
+	return vr->avail_idx | (uint32_t)vr->avail_wrap << BASE_WRAP_BIT |
+			(vr->used_idx | (uint32_t)vr->used_wrap << BASE_WRAP_BIT) << 16;
+}
+
+void
+vhost_pci_vring_pause(struct vhost_pci_vring *vr)
+{
+	unsigned int spins = 0;
+
+	/* Partner: vhost_pci_vring_enter(), which stores busy and then loads mode. */
+	vhost_pci_store_full(&vr->mode, VHOST_PCI_VRING_OFF);
+	while (vhost_pci_load_acquire(&vr->busy) != 0)
+		vhost_pci_relax(&spins);
+}
+
+void
+vhost_pci_vring_resume(struct vhost_pci_vring *vr, enum vhost_pci_vring_mode mode)
+{
+	/* Partner: the load of mode in vhost_pci_vring_enter(). */
+	vhost_pci_store_release(&vr->mode, mode);
+}
+
+int
+vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error)
+{
+	uint64_t one = 1;
+
+	if (vr->error == VHOST_PCI_VRING_OK) {
+		vhost_pci_store_relaxed(&vr->error, error);
+		vhost_pci_store_relaxed(&vr->mode, VHOST_PCI_VRING_OFF);
+		if (vr->broken_fd >= 0 && write(vr->broken_fd, &one, sizeof(one)) < 0)
+			/* It is full: control has yet to look at earlier news. */
+			errno = 0;
+	}
+	return -EPROTO;
+}
+
+void
+vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier)
+{
+	uint64_t one = 1;
+
+	if (notifier->doorbell != NULL)
+		vhost_pci_store_release(notifier->doorbell, notifier->value);
+	else if (notifier->fd >= 0 && write(notifier->fd, &one, sizeof(one)) < 0)
+		/* A full eventfd has not been read yet: the peer will come by anyway. */
+		errno = 0;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * A vring as the back-end sees it: the memory of one virtqueue of the front-end, its indexes,
+ * and the gate between the control thread and the thread that polls it.
+ *
+ * Ownership: the control thread writes a vring only while it is paused; the polling thread
+ * touches it only between vhost_pci_vring_enter() and vhost_pci_vring_leave(). The walk of the
+ * ring itself is in vhost_pci_ring.h.
+ */
+
+#ifndef VHOST_PCI_VRING_H
+#define VHOST_PCI_VRING_H
+
+#include <linux/virtio_ring.h>
+
+#include "vhost_pci_barrier.h"
+#include "vhost_pci_mem.h"
+
+/** Largest queue size of either format (VIRTIO 2.7, 2.8). */
+#define VHOST_PCI_VRING_MAX_SIZE 32768
+
+/** What a polling thread may do with a vring at the moment. */
+enum vhost_pci_vring_mode {
+	VHOST_PCI_VRING_OFF,     /**< Nothing: stopped, suspended, or the port is down. */
+	VHOST_PCI_VRING_DISCARD, /**< Started but disabled: take what comes and throw it away. */
+	VHOST_PCI_VRING_ON,      /**< Process packets. */
+};
+
+/** Why a vring was broken: the first thing in it that no correct driver does. */
+enum vhost_pci_vring_error {
+	VHOST_PCI_VRING_OK,
+	VHOST_PCI_VRING_E_AVAIL_IDX,       /**< avail idx is more than a queue size ahead. */
+	VHOST_PCI_VRING_E_HEAD,            /**< An avail entry is not below the queue size. */
+	VHOST_PCI_VRING_E_NEXT,            /**< A next field is not below the table's size. */
+	VHOST_PCI_VRING_E_LOOP,            /**< A chain is longer than the queue. */
+	VHOST_PCI_VRING_E_WRAP,            /**< Packed: part of a chain is not available. */
+	VHOST_PCI_VRING_E_INDIRECT,        /**< An indirect table where none was negotiated. */
+	VHOST_PCI_VRING_E_INDIRECT_LEN,    /**< Its length is 0, no multiple of 16, or too long. */
+	VHOST_PCI_VRING_E_INDIRECT_NEXT,   /**< INDIRECT and NEXT both set. */
+	VHOST_PCI_VRING_E_INDIRECT_NESTED, /**< INDIRECT inside an indirect table. */
+	VHOST_PCI_VRING_E_ADDR,            /**< A buffer or table is not in the memory table. */
+	VHOST_PCI_VRING_E_DIRECTION,       /**< A writable buffer to read from, or the reverse. */
+	VHOST_PCI_VRING_E_LENGTH,          /**< A chain's lengths add up to 4 GiB or more. */
+	VHOST_PCI_VRING_E_SEGMENTS,        /**< A chain is in more pieces than a table can hold. */
+	VHOST_PCI_VRING_E_RUNT,            /**< A chain has no room for the virtio-net header. */
+	VHOST_PCI_VRING_E_MAX,
+};
+
+/** A piece of a chain that is contiguous in this process. */
+struct vhost_pci_seg {
+	uint8_t *va;  /**< Peer memory: untrusted, may change at any time. */
+	uint32_t len; /**< Bytes, at least 1, all within the memory table. */
+};
+
+/**
+ * What tells the peer, or the peer's driver, of something: an eventfd (or pipe) of the socket
+ * transport, or a doorbell register of the adapter.
+ */
+struct vhost_pci_notifier {
+	int fd;                      /**< Owned; -1: none. */
+	volatile uint32_t *doorbell; /**< NULL: none. */
+	uint32_t value;              /**< Written to the doorbell. */
+};
+
+/** Events that a vring counts; written by the polling thread, read by anyone. */
+struct vhost_pci_vring_stats {
+	uint64_t notifications; /**< Calls sent to the front-end. */
+	uint64_t discarded;     /**< Chains taken and thrown away in VHOST_PCI_VRING_DISCARD. */
+};
+
+/** One vring. Fields are grouped by the thread that owns them. */
+struct vhost_pci_vring {
+	/* Read by the polling thread; written by control while paused. */
+	union {
+		struct {
+			struct vring_desc *desc;
+			struct vring_avail *avail;
+			struct vring_used *used;
+		} split;
+		struct {
+			struct vring_packed_desc *desc;
+			struct vring_packed_desc_event *driver_event;
+			struct vring_packed_desc_event *device_event;
+		} packed;
+	};
+	struct vhost_pci_mem *mem; /**< The table that the pointers above come from; a reference. */
+	struct vhost_pci_seg *segs;
+	uint32_t max_segs;
+	uint16_t size;   /**< Descriptors; a power of two for split rings. */
+	bool is_packed;  /**< VIRTIO_F_RING_PACKED was negotiated. */
+	bool event_idx;  /**< VIRTIO_RING_F_EVENT_IDX was negotiated. */
+	bool indirect;   /**< VIRTIO_RING_F_INDIRECT_DESC was negotiated. */
+	uint8_t hdr_len; /**< Bytes of the virtio-net header: 10 legacy, 12 otherwise. */
+
+	/* Owned by the polling thread; control may read and write them while paused. */
+	VHOST_PCI_CACHE_ALIGNED uint16_t avail_idx; /**< Split: free-running. Packed: a slot. */
+	uint16_t avail_seen;    /**< Split: the peer's avail idx as last loaded and checked. */
+	uint16_t used_idx;      /**< Split: free-running. Packed: a slot. */
+	bool avail_wrap;        /**< Packed: wrap counter that goes with avail_idx. */
+	bool used_wrap;         /**< Packed: wrap counter that goes with used_idx. */
+	bool signalled_valid;   /**< signalled_idx was set since the ring was started. */
+	uint16_t signalled_idx; /**< used_idx when the peer was last looked at for a call. */
+	uint16_t flush_slot;    /**< Packed: slot of the first used entry not yet published. */
+	uint16_t flush_flags;   /**< Packed: its flags, withheld until the flush. */
+	uint16_t nb_unflushed;  /**< Used entries written but not yet published. */
+	uint32_t nb_segs;       /**< Segments in use in segs. */
+	bool notify_peer;       /**< The front-end is asked to kick (interrupt mode). */
+	struct vhost_pci_mem_cache cache;
+	struct vhost_pci_vring_stats stats;
+	enum vhost_pci_vring_error error; /**< Set once, with the atomic accessors. */
+
+	/* The gate. Each side writes one of the two. */
+	VHOST_PCI_CACHE_ALIGNED uint32_t mode; /**< enum vhost_pci_vring_mode; control writes. */
+	VHOST_PCI_CACHE_ALIGNED uint32_t busy; /**< 1 inside a burst; the polling thread writes. */
+
+	/* Owned by control. */
+	VHOST_PCI_CACHE_ALIGNED uint64_t desc_uva;
+	uint64_t avail_uva;  /**< Packed: the driver event suppression structure. */
+	uint64_t used_uva;   /**< Packed: the device event suppression structure. */
+	uint64_t log_gpa;    /**< Where used ring writes are logged, with VHOST_VRING_F_LOG. */
+	uint32_t addr_flags; /**< Flags of SET_VRING_ADDR. */
+	uint32_t base;       /**< What SET_VRING_BASE said, or GET_VRING_BASE returned. */
+	unsigned int index;  /**< Number of the virtqueue. */
+	bool addr_set;       /**< SET_VRING_ADDR was seen. */
+	bool started;        /**< SET_VRING_KICK was seen, GET_VRING_BASE was not. */
+	bool enabled;        /**< SET_VRING_ENABLE 1, or no VHOST_USER_F_PROTOCOL_FEATURES. */
+	int kick_fd;         /**< -1: none, the ring is polled. Owned. */
+	struct vhost_pci_notifier call;
+	struct vhost_pci_notifier err;
+	int broken_fd; /**< Written when the ring breaks, to wake control; not owned; -1: none. */
+};
+
+/** Whether a ring moves data towards the peer or away from it: its Tx is a dequeue for us. */
+enum vhost_pci_dir {
+	VHOST_PCI_DEQUEUE, /**< The peer's buffers are read. */
+	VHOST_PCI_ENQUEUE, /**< The peer's buffers are written. */
+};
+
+/** Name of an error for messages and counters, such as "avail_idx"; never NULL. */
+const char *vhost_pci_vring_error_name(enum vhost_pci_vring_error error);
+
+/** Bring a vring to its initial, stopped state; all fds are -1. Control thread. */
+void vhost_pci_vring_init(struct vhost_pci_vring *vr, unsigned int index);
+
+/** Close what a paused vring owns and bring it back to its initial state. Control thread. */
+void vhost_pci_vring_fini(struct vhost_pci_vring *vr);
+
+/** What vhost_pci_vring_map() needs to know besides the vring itself. */
+struct vhost_pci_vring_format {
+	uint16_t size;   /**< Queue size; checked again here. */
+	bool is_packed;  /**< Ring format. */
+	bool event_idx;  /**< Event index negotiated. */
+	bool indirect;   /**< Indirect descriptors negotiated. */
+	uint8_t hdr_len; /**< 10 or 12. */
+};
+
+/**
+ * Derive a paused vring's pointers from its user addresses and a memory table.
+ *
+ * Called at the start of the ring, and again whenever table or addresses change; indexes stay.
+ * On failure the vring is left unmapped (its mode must stay VHOST_PCI_VRING_OFF).
+ *
+ * @return 0; -EINVAL for a queue size of 0, above VHOST_PCI_VRING_MAX_SIZE, or (split) not a
+ *	   power of two, and for a misaligned part; -EFAULT where a part of the ring is not
+ *	   within one region; -ENOMEM.
+ *
+ * Control thread. Clauses: VIRTIO 2.7 and 2.8 (alignment), 2.7.2, vhost-user SET_VRING_ADDR.
+ */
+int vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
+		const struct vhost_pci_vring_format *format);
+
+/** Forget a paused vring's pointers and its reference of the memory table. Control thread. */
+void vhost_pci_vring_unmap(struct vhost_pci_vring *vr);
+
+/**
+ * Set the indexes of a paused vring from a base, as SET_VRING_BASE defines it: for a split ring
+ * the avail index; for a packed ring avail slot and wrap counter in bits 0-15, used slot and
+ * wrap counter in bits 16-31.
+ *
+ * @return 0, or -EINVAL where a slot is not below the queue size. Control thread.
+ */
+int vhost_pci_vring_set_base(struct vhost_pci_vring *vr, uint32_t base);
+
+/** The base of a paused vring in the form of vhost_pci_vring_set_base(). Control thread. */
+uint32_t vhost_pci_vring_get_base(const struct vhost_pci_vring *vr);
+
+/**
+ * Stop the polling thread's use of a vring and wait until a burst that is under way is over.
+ *
+ * Waits for at most one burst; control may then change the vring. Control thread.
+ */
+void vhost_pci_vring_pause(struct vhost_pci_vring *vr);
+
+/** Let the polling thread use a vring again, in the given mode. Control thread. */
+void vhost_pci_vring_resume(struct vhost_pci_vring *vr, enum vhost_pci_vring_mode mode);
+
+/**
+ * Declare a vring broken: the first error is kept, control is woken, and no burst uses the ring
+ * until the front-end sets it up anew. Returns -EPROTO, so that a check can return its result.
+ *
+ * The thread that polls the queue.
+ */
+int vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error);
+
+/**
+ * Tell the peer, without regard to what it wants: one write that never blocks, or one store to
+ * a doorbell. The thread that polls the queue, or control while the vring is paused.
+ */
+void vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier);
+
+/**
+ * Enter the gate.
+ *
+ * @return What may be done; unless it is VHOST_PCI_VRING_OFF, vhost_pci_vring_leave() follows.
+ *
+ * The thread that polls the queue. Partner: vhost_pci_vring_pause().
+ */
+static inline enum vhost_pci_vring_mode
+vhost_pci_vring_enter(struct vhost_pci_vring *vr)
+{
+	uint32_t mode = vhost_pci_load_relaxed(&vr->mode);
+
+	if (mode == VHOST_PCI_VRING_OFF)
+		return VHOST_PCI_VRING_OFF;
+	/* Control stores mode, then loads busy; here busy is stored, then mode loaded: at least
+	 * one of the two sees the other.
+	 */
+	vhost_pci_store_full(&vr->busy, 1);
+	mode = vhost_pci_load_acquire(&vr->mode);
+	if (vhost_pci_unlikely(mode == VHOST_PCI_VRING_OFF))
+		vhost_pci_store_release(&vr->busy, 0);
+	return (enum vhost_pci_vring_mode)mode;
+}
+
+/** Leave the gate. The thread that polls the queue. Partner: vhost_pci_vring_pause(). */
+static inline void
+vhost_pci_vring_leave(struct vhost_pci_vring *vr)
+{
+	vhost_pci_store_release(&vr->busy, 0);
+}
+
+#endif /* VHOST_PCI_VRING_H */
