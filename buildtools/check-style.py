@@ -78,7 +78,7 @@ def functions(lines):
             start = number
         elif line == "}" and start is not None:
             first = start - 1
-            while first > 0 and lines[first - 1].strip() and lines[first - 1][0] not in "#/ }":
+            while first > 0 and re.match(r"[^#/ }]", lines[first - 1]):
                 first -= 1
             head = " ".join(lines[first:start])
             match = re.search(r"(\w+)\s*\((.*)\)", head)
@@ -126,7 +126,8 @@ def check_comments(path, lines):
             doc = False
         else:
             # forward declarations and assertions say nothing that could be documented
-            if not inside and not doc and not re.match(r'(_S|s)tatic_assert|struct \w+;|[{}]', line):
+            silent = re.match(r"(_S|s)tatic_assert|struct \w+;|[{}]", line)
+            if not inside and not doc and not silent:
                 yield number, "a declaration without a doc comment"
             code = re.sub(r"/\*.*?\*/|/\*.*", "", line).rstrip()
             comment = "/*" in line and not line.endswith("*/")

@@ -9,6 +9,8 @@
 #   step TEXT CMD.. runs CMD with its output in $step_log, which the script sets,
 #                   showing TEXT and the seconds it takes; if CMD fails, the end of
 #                   its output is shown
+#   run_logged ...  the same, but leaves the end of the line and the failure to the
+#                   caller
 
 set -euo pipefail
 
@@ -52,9 +54,9 @@ step_end()
 }
 
 # Descriptor 9 is for locks: nothing that a step starts keeps it.
-step()
+run_logged()
 {
-	local text=$1 start=$SECONDS status=0
+	local text=$1 status=0
 	shift
 
 	printf '%s ...' "$text"
@@ -66,8 +68,15 @@ step()
 	"$@" >>"$step_log" 2>&1 </dev/null 9>&- || status=$?
 	step_end
 	trap - INT TERM
+	[ ! -t 1 ] || printf '\r%s ...' "$text"
+	return $status
+}
 
-	[ -t 1 ] && printf '\r%s ...' "$text"
+step()
+{
+	local start=$SECONDS status=0
+
+	run_logged "$@" || status=$?
 	if [ $status -eq 0 ]; then
 		printf ' done, %d s\n' $((SECONDS - start))
 		return 0

@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage()
+{
+	cat <<EOF
+usage: buildtools/test.sh [--quick] [--suite NAME]... [--build-dir DIR] [--help]
+
+Sets the machine up (see buildtools/setup.sh), builds vhost-pci and runs its tests:
+  gcc       built with gcc: suites lint, fast, driver, e2e
+  clang     built with clang: suite fast
+  sanitize  built with gcc's address and undefined behaviour sanitizers: suites fast,
+            driver, e2e
+
+  --quick          only the build with gcc
+  --suite NAME     only this suite; may be given several times; perf, which takes
+                   measures and takes its time, runs only if it is named
+  --build-dir DIR  where to build and log (default: build in the source folder)
+  --help           show this text
+
+Ends with what was skipped and why, what failed, and one line
+  N passed, N failed, N skipped
+that counts test cases. The exit status is 0 if at least one case ran and none failed.
+EOF
+}
+
+build_dir=$top/build
+chosen=()
+variants=(gcc clang sanitize)
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) variants=(gcc) ;;
+	--suite) chosen+=("${2:?--suite needs a name}"); shift ;;
+	--suite=*) chosen+=("${1#*=}") ;;
+	--build-dir) build_dir=${2:?--build-dir needs a folder}; shift ;;
+	--build-dir=*) build_dir=${1#*=} ;;
+	-h | --help) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+	shift
+done
+
+declare -A variant_compiler=([gcc]=gcc [clang]=clang [sanitize]=gcc)
+declare -A variant_suites=([gcc]="lint fast driver e2e" [clang]="fast"
+	[sanitize]="fast driver e2e")
+declare -A variant_options=([gcc]='' [clang]=''
+	[sanitize]='-Db_sanitize=address,undefined -Doptimization=1')
+# Sanitizers make everything slower, so each test gets more time.
+declare -A variant_patience=([gcc]=1 [clang]=1 [sanitize]=3)
+
+logs=()
+failures=()
+
+# Sets $suites to those of a variant that were asked for.
+choose_suites()
+{
+	local variant=$1 suite
+
+	suites=()
+	if [ ${#chosen[@]} -eq 0 ]; then
+		read -ra suites <<<"${variant_suites[$variant]}"
+		return
+	fi
+	for suite in "${chosen[@]}"; do
+		case " ${variant_suites[$variant]} $variant:$suite " in
+		*" $suite "* | *" gcc:perf "*) suites+=("$suite") ;;
+		esac
+	done
+}
+
+configure()
+{
+	local variant=$1 dir=$2 again=()
+	local -a options
+
+	read -ra options <<<"${variant_options[$variant]}"
+	[ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+	CC=${variant_compiler[$variant]} meson setup "${again[@]}" --fatal-meson-warnings \
+		-Dtests=enabled "-Ddriver_headers=$build_dir/driver-headers" "${options[@]}" \
+		"$dir" "$top"
+}
+
+build()
+{
+	configure "$1" "$2" && ninja -C "$2"
+}
+
+run_suite()
+{
+	local variant=$1 dir=$2 suite=$3 start=$SECONDS log counts
+
+	log=$dir/meson-logs/test-$suite
+	rm -f "$log".*
+	run_logged "$variant: tests, $suite" meson test -C "$dir" --no-rebuild --suite "$suite" \
+		--logbase "test-$suite" -t "${variant_patience[$variant]}" || true
+	logs+=("$variant $suite=$log")
+	counts=$("$top/buildtools/test-report.py" --brief "$suite=$log") || true
+	printf ' %s, %d s\n' "$counts" $((SECONDS - start))
+	if [ "$counts" = "0 passed, 0 failed, 0 skipped" ]; then
+		failures+=(--failed "[$variant $suite] the suite has no test")
+	fi
+}
+
+run_variant()
+{
+	local variant=$1 dir=$build_dir/$1 suite
+
+	choose_suites "$variant"
+	[ ${#suites[@]} -ne 0 ] || return 0
+	if ! step "$variant: build" build "$variant" "$dir"; then
+		failures+=(--failed "[$variant] the build")
+		return
+	fi
+	for suite in "${suites[@]}"; do
+		run_suite "$variant" "$dir" "$suite"
+	done
+}
+
+setup()
+{
+	local status=0
+
+	"$top/buildtools/setup.sh" --build-dir "$build_dir" || status=$?
+	case $status in
+	0) ;;
+	3) say "going on: the tests that need hugepages are skipped" ;;
+	*) die "the machine is not set up" ;;
+	esac
+}
+
+mkdir -p "$build_dir"
+build_dir=$(cd "$build_dir" && pwd -P)
+setup
+step_log=$build_dir/test.log
+: >"$step_log"
+for variant in "${variants[@]}"; do
+	run_variant "$variant"
+done
+say
+"$top/buildtools/test-report.py" "${failures[@]}" "${logs[@]}"
