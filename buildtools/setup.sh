@@ -211,7 +211,12 @@ make_driver_headers()
 {
 	local package=$1 version=$2 headers=$3 list tmp=$3.tmp
 
-	if ! list=$(apt_source_file libdpdk-dev "$version"); then
+	if ! list=$(apt_source_file libdpdk-dev "$version") && is_root; then
+		# the lists may have been removed after the packages were installed
+		apt_update
+		list=$(apt_source_file libdpdk-dev "$version") || true
+	fi
+	if [ -z "$list" ]; then
 		echo "apt has no source of libdpdk-dev $version: run apt-get update, or else"
 		echo "install one of the versions which 'apt-cache madison libdpdk-dev' shows"
 		return 1
