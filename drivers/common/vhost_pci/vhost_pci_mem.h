@@ -33,6 +33,7 @@ struct vhost_pci_mapping {
 	uint32_t refcnt; /**< Atomic. */
 	uint8_t *va;     /**< First byte of the mapped range. */
 	uint64_t size;   /**< Bytes that may be touched from va on. */
+	bool may_shrink; /**< Its file can be truncated under us: no F_SEAL_SHRINK. */
 	void (*release)(struct vhost_pci_mapping *mapping); /**< Unmaps and frees. */
 };
 

@@ -21,31 +21,61 @@
  * A stale socket file, one that nobody listens on, is replaced; one that is in use is not.
  *
  * @return A listening, non-blocking fd, the caller's; -ENAMETOOLONG for a path that does not fit
- *	   a socket address; -EADDRINUSE where somebody listens on it, or where the path exists and
- *	   is no socket; -errno.
+ *	   a socket address; -EINVAL for an empty one; -EADDRINUSE where somebody listens on it, or
+ *	   where the path exists and is no socket; -errno.
  */
 int vhost_pci_unix_listen(const char *path);
 
 /**
  * Accept a connection.
  *
- * @return A connected fd, the caller's; -EAGAIN if there is none; -errno.
+ * @return A connected, non-blocking fd, the caller's; -EAGAIN if there is none; -errno.
  */
 int vhost_pci_unix_accept(int listen_fd);
 
 /**
  * Connect to a path.
  *
- * @return A connected, non-blocking fd, the caller's; -ENAMETOOLONG; -ENOENT or -ECONNREFUSED
- *	   where nobody listens (yet); -EAGAIN where the listener's backlog is full; -errno.
+ * @return A connected, non-blocking fd, the caller's; -ENAMETOOLONG; -EINVAL for an empty path;
+ *	   -ENOENT or -ECONNREFUSED where nobody listens (yet); -EAGAIN where the listener's
+ *	   backlog is full; -errno.
  */
 int vhost_pci_unix_connect(const char *path);
 
 /**
  * Make a transport out of a connected fd, which becomes the transport's also where it fails.
  *
- * @return 0; -ENOMEM.
+ * What is received are the front-end's requests, what is sent are replies.
+ *
+ * @return 0; -ENOMEM; -errno where the fd can't be made non-blocking.
  */
 int vhost_pci_unix_transport_create(int fd, struct vhost_pci_transport **transport);
+
+/**
+ * Make a transport out of the fd of VHOST_USER_SET_BACKEND_REQ_FD, which becomes the transport's
+ * also where it fails. What is sent are the back-end's requests, what is received are replies.
+ *
+ * @return 0; -ENOTSOCK where the fd is no socket; -ENOMEM; -errno.
+ *
+ * Clause: vhost-user, SET_BACKEND_REQ_FD.
+ */
+int vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport);
+
+/**
+ * Map a part of a file that the front-end shares: a region of its memory, or its log.
+ *
+ * Files on hugetlbfs are mapped in whole huge pages around the part. The mapping is left out of
+ * core dumps.
+ *
+ * @param fd	The file; stays the caller's and is not needed any more afterwards.
+ * @param offset, size The part in bytes; need not be aligned.
+ * @param[out] mapping One reference, whose va is the byte at @p offset.
+ * @return 0; -EINVAL for size 0, an end that wraps, a file that is no regular one or that ends
+ *	   before the part does; -EBADF; -EACCES where the fd can't be written through; -ENOMEM;
+ *	   -errno of mmap().
+ *
+ * Clause: vhost-user, "Memory region description", "Log description".
+ */
+int vhost_pci_unix_map(int fd, uint64_t offset, uint64_t size, struct vhost_pci_mapping **mapping);
 
 #endif /* VHOST_PCI_TRANSPORT_UNIX_H */

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_transport_unix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+/** Connections that may wait for an accept. */
+#define LISTEN_BACKLOG 128
+
+/** A transport and the message that is on its way in. */
+struct unix_transport {
+	struct vhost_pci_transport base;
+	enum vhost_pci_msg_kind recv_kind;
+	int error;                /**< What broke the stream; 0: nothing did. */
+	size_t nb_received;       /**< Bytes of header and payload of msg that are here. */
+	struct vhost_pci_msg msg; /**< The message so far. */
+};
+
+/** A mapping and the whole pages around it. */
+struct unix_mapping {
+	struct vhost_pci_mapping base;
+	void *pages;
+	size_t pages_bytes;
+};
+
+/** Room for the fds of a message, aligned for the control header. */
+union fds_control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(VHOST_PCI_MSG_MAX_FDS * sizeof(int))];
+};
+
+/* Sockets */
+
+static int
+make_address(const char *path, struct sockaddr_un *address)
+{
+	size_t length = strlen(path);
+
+	if (length == 0)
+		return -EINVAL;
+	if (length >= sizeof(address->sun_path))
+		return -ENAMETOOLONG;
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path, path, length);
+	return 0;
+}
+
+static int
+open_socket(int type)
+{
+	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/**
+ * Whether a path is a socket file that no socket is bound to any more.
+ *
+ * It is probed by a socket of another type: the kernel refuses such a connection with EPROTOTYPE
+ * where somebody is bound, who so does not see a connection come and go.
+ */
+static bool
+is_stale(const struct sockaddr_un *address)
+{
+	struct stat status;
+	bool stale;
+	int fd;
+
+	if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return false;
+	fd = open_socket(SOCK_DGRAM);
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+			errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int
+bind_address(int fd, const struct sockaddr_un *address)
+{
+	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		return 0;
+	if (errno != EADDRINUSE || !is_stale(address))
+		return -errno;
+	if (unlink(address->sun_path) < 0 && errno != ENOENT)
+		return -errno;
+	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+int
+vhost_pci_unix_listen(const char *path)
+{
+	struct sockaddr_un address;
+	int fd;
+	int ret;
+
+	ret = make_address(path, &address);
+	if (ret < 0)
+		return ret;
+	fd = open_socket(SOCK_STREAM);
+	if (fd < 0)
+		return fd;
+	ret = bind_address(fd, &address);
+	if (ret < 0)
+		goto err_close;
+	if (listen(fd, LISTEN_BACKLOG) < 0) {
+		ret = -errno;
+		goto err_unlink;
+	}
+	return fd;
+
+err_unlink:
+	unlink(path);
+err_close:
+	close(fd);
+	return ret;
+}
+
+int
+vhost_pci_unix_accept(int listen_fd)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	/* The peer is gone before it was accepted: as if it had never come. */
+	return errno == ECONNABORTED || errno == EINTR ? -EAGAIN : -errno;
+}
+
+int
+vhost_pci_unix_connect(const char *path)
+{
+	struct sockaddr_un address;
+	int fd;
+	int ret;
+
+	ret = make_address(path, &address);
+	if (ret < 0)
+		return ret;
+	fd = open_socket(SOCK_STREAM);
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+/* Messages */
+
+/** The part of a message that is to be received next: the rest of the header, or of the payload. */
+static struct iovec
+next_part(struct unix_transport *transport)
+{
+	struct vhost_pci_msg *msg = &transport->msg;
+	size_t header_bytes = sizeof(msg->hdr);
+	size_t payload_received;
+
+	if (transport->nb_received < header_bytes)
+		return (struct iovec){ (uint8_t *)&msg->hdr + transport->nb_received,
+			header_bytes - transport->nb_received };
+	payload_received = transport->nb_received - header_bytes;
+	return (struct iovec){ msg->payload.bytes + payload_received,
+		msg->hdr.size - payload_received };
+}
+
+/** Take over the fds of a received piece; those that do not fit are closed. */
+static int
+receive_fds(struct vhost_pci_msg *msg, struct msghdr *message)
+{
+	struct cmsghdr *control;
+	int ret = 0;
+
+	for (control = CMSG_FIRSTHDR(message); control != NULL;
+			control = CMSG_NXTHDR(message, control)) {
+		const uint8_t *data = CMSG_DATA(control);
+		size_t left = control->cmsg_len - CMSG_LEN(0);
+		int fd;
+
+		if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (; left >= sizeof(fd); data += sizeof(fd), left -= sizeof(fd)) {
+			memcpy(&fd, data, sizeof(fd));
+			if (msg->nb_fds < VHOST_PCI_MSG_MAX_FDS) {
+				msg->fds[msg->nb_fds++] = fd;
+			} else {
+				close(fd);
+				ret = -E2BIG;
+			}
+		}
+	}
+	/* More fds than any message takes, or more than this process may have: the kernel has
+	 * thrown some away.
+	 */
+	return message->msg_flags & MSG_CTRUNC ? -EMFILE : ret;
+}
+
+/**
+ * Receive once. No more is asked for than the message has left, so that the fds that come along
+ * belong to it.
+ *
+ * @return The number of bytes, 0 where the peer has closed, -errno.
+ */
+static ssize_t
+receive_some(struct unix_transport *transport)
+{
+	union fds_control control;
+	struct iovec part = next_part(transport);
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t nb;
+	int ret;
+
+	do {
+		nb = recvmsg(transport->base.event_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (nb < 0 && errno == EINTR);
+	if (nb < 0)
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	ret = receive_fds(&transport->msg, &message);
+	if (ret < 0)
+		return ret;
+	transport->nb_received += (size_t)nb;
+	return nb;
+}
+
+/** Bytes that the message has, as far as is known. */
+static size_t
+wanted_bytes(const struct unix_transport *transport)
+{
+	size_t header_bytes = sizeof(transport->msg.hdr);
+
+	return transport->nb_received < header_bytes ? header_bytes
+						     : header_bytes + transport->msg.hdr.size;
+}
+
+/** Receive until the message is whole. Returns 1, 0 for a closed connection, or -errno. */
+static int
+receive_message(struct unix_transport *transport)
+{
+	const struct vhost_user_hdr *hdr = &transport->msg.hdr;
+	int ret;
+
+	while (transport->nb_received < wanted_bytes(transport)) {
+		ssize_t nb = receive_some(transport);
+
+		if (nb < 0)
+			return (int)nb;
+		if (nb == 0)
+			return transport->nb_received == 0 ? 0 : -ECONNRESET;
+		if (transport->nb_received == sizeof(*hdr)) {
+			/* Before as much is read as the header says. */
+			ret = vhost_pci_codec_check_header(hdr, transport->recv_kind);
+			if (ret < 0)
+				return ret;
+		}
+	}
+	ret = vhost_pci_codec_check(&transport->msg, transport->recv_kind);
+	/* An unknown id is the session's to refuse: it may owe an answer. */
+	return ret < 0 && ret != -EOPNOTSUPP ? ret : 1;
+}
+
+static int
+unix_recv(struct vhost_pci_transport *base, struct vhost_pci_msg *msg)
+{
+	struct unix_transport *transport = (struct unix_transport *)base;
+	int ret;
+
+	/* Nothing can be told from a stream that was left in the middle of a message. */
+	if (transport->error != 0)
+		return transport->error;
+	ret = receive_message(transport);
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret <= 0) {
+		transport->error = ret;
+		vhost_pci_msg_close_fds(&transport->msg);
+		return ret;
+	}
+	*msg = transport->msg;
+	transport->msg.nb_fds = 0;
+	transport->nb_received = 0;
+	return 1;
+}
+
+/** Put the fds of a message into the control part of what is sent. */
+static void
+attach_fds(struct msghdr *message, union fds_control *control, const struct vhost_pci_msg *msg)
+{
+	size_t fds_bytes = msg->nb_fds * sizeof(msg->fds[0]);
+	struct cmsghdr *header;
+
+	memset(control, 0, sizeof(*control));
+	message->msg_control = control->bytes;
+	message->msg_controllen = CMSG_SPACE(fds_bytes);
+	header = CMSG_FIRSTHDR(message);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(fds_bytes);
+	memcpy(CMSG_DATA(header), msg->fds, fds_bytes);
+}
+
+static int
+unix_send(struct vhost_pci_transport *base, struct vhost_pci_msg *msg)
+{
+	union fds_control control;
+	struct iovec parts[2] = {
+		{ &msg->hdr, sizeof(msg->hdr) },
+		{ msg->payload.bytes, msg->hdr.size },
+	};
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	size_t total = sizeof(msg->hdr) + msg->hdr.size;
+	ssize_t nb;
+	int ret;
+
+	if (msg->nb_fds > 0)
+		attach_fds(&message, &control, msg);
+	do {
+		nb = sendmsg(base->event_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (nb < 0 && errno == EINTR);
+	if (nb < 0)
+		ret = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	else
+		/* A part of a message can't be taken back, the rest not be sent: as above. */
+		ret = (size_t)nb == total ? 0 : -EAGAIN;
+	vhost_pci_msg_close_fds(msg);
+	return ret;
+}
+
+static void
+unix_close(struct vhost_pci_transport *base)
+{
+	struct unix_transport *transport = (struct unix_transport *)base;
+
+	vhost_pci_msg_close_fds(&transport->msg);
+	close(base->event_fd);
+	free(transport);
+}
+
+/* Memory */
+
+/** Size of the pages that a file is mapped in. */
+static uint64_t
+page_bytes(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0)
+		return (uint64_t)fs.f_bsize;
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static bool
+may_shrink(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals < 0 || (seals & F_SEAL_SHRINK) == 0;
+}
+
+static void
+unix_mapping_release(struct vhost_pci_mapping *base)
+{
+	struct unix_mapping *mapping = (struct unix_mapping *)base;
+
+	munmap(mapping->pages, mapping->pages_bytes);
+	free(mapping);
+}
+
+/** The file is a regular one and reaches as far as the part: beyond its end is only SIGBUS. */
+static int
+check_file(int fd, uint64_t offset, uint64_t size)
+{
+	struct stat status;
+
+	if (size == 0 || size > UINT64_MAX - offset)
+		return -EINVAL;
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode) || offset + size > (uint64_t)status.st_size)
+		return -EINVAL;
+	return 0;
+}
+
+/** Map whole pages around a part that was checked. */
+static int
+map_pages(struct unix_mapping *mapping, int fd, uint64_t offset, uint64_t size)
+{
+	uint64_t page = page_bytes(fd);
+	uint64_t skipped = offset % page;
+	uint64_t bytes = (skipped + size + page - 1) / page * page;
+	void *pages;
+
+	/* st_size is below 2^63, and a page far below that: nothing wraps. */
+	pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+			(off_t)(offset - skipped));
+	if (pages == MAP_FAILED)
+		return -errno;
+	/* Another machine's memory does not belong into our core file; a wish, not a need. */
+	(void)madvise(pages, bytes, MADV_DONTDUMP);
+	mapping->pages = pages;
+	mapping->pages_bytes = bytes;
+	mapping->base.va = (uint8_t *)pages + skipped;
+	return 0;
+}
+
+int
+vhost_pci_unix_map(int fd, uint64_t offset, uint64_t size, struct vhost_pci_mapping **mapping)
+{
+	struct unix_mapping *new_mapping;
+	int ret;
+
+	ret = check_file(fd, offset, size);
+	if (ret < 0)
+		return ret;
+	new_mapping = calloc(1, sizeof(*new_mapping));
+	if (new_mapping == NULL)
+		return -ENOMEM;
+	ret = map_pages(new_mapping, fd, offset, size);
+	if (ret < 0) {
+		free(new_mapping);
+		return ret;
+	}
+	new_mapping->base.refcnt = 1;
+	new_mapping->base.size = size;
+	new_mapping->base.may_shrink = may_shrink(fd);
+	new_mapping->base.release = unix_mapping_release;
+	*mapping = &new_mapping->base;
+	return 0;
+}
+
+static int
+unix_map_region(struct vhost_pci_transport *transport, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	(void)transport;
+	return vhost_pci_unix_map(fd, mmap_offset, size, mapping);
+}
+
+/* Transports */
+
+static const struct vhost_pci_transport_ops unix_ops = {
+	.recv = unix_recv,
+	.send = unix_send,
+	.map_region = unix_map_region,
+	.close = unix_close,
+};
+
+static int
+set_non_blocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+static int
+transport_create(int fd, enum vhost_pci_msg_kind recv_kind, struct vhost_pci_transport **transport)
+{
+	struct unix_transport *new_transport;
+	int ret;
+
+	ret = set_non_blocking(fd);
+	if (ret < 0)
+		goto err_close;
+	new_transport = calloc(1, sizeof(*new_transport));
+	if (new_transport == NULL) {
+		ret = -ENOMEM;
+		goto err_close;
+	}
+	new_transport->base.ops = &unix_ops;
+	new_transport->base.event_fd = fd;
+	new_transport->recv_kind = recv_kind;
+	*transport = &new_transport->base;
+	return 0;
+
+err_close:
+	close(fd);
+	return ret;
+}
+
+int
+vhost_pci_unix_transport_create(int fd, struct vhost_pci_transport **transport)
+{
+	return transport_create(fd, VHOST_PCI_MSG_REQUEST, transport);
+}
+
+int
+vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode)) {
+		close(fd);
+		return -ENOTSOCK;
+	}
+	return transport_create(fd, VHOST_PCI_MSG_BACKEND_REPLY, transport);
+}
