@@ -33,8 +33,8 @@ class BackEnd:
     plugin: str = ""
     #: Whether a socket file left by a dead process is replaced.
     replaces_stale_socket: bool = True
-    #: testpmd arguments for packets that are longer than one mbuf.
-    scatter_args: Tuple[str, ...] = ("--enable-scatter", "--tx-offloads=0x8000")
+    #: Whether packets longer than an mbuf are an offload to ask for, or come unasked.
+    scatters_on_request: bool = True
 
     def eal_args(self) -> List[str]:
         """EAL options that make the driver known."""
@@ -50,6 +50,13 @@ class BackEnd:
     def offloads(self, ports: int) -> Offloads:
         """How this many ports forward packets with checksums left to be done."""
         raise NotImplementedError
+
+    def scatter_commands(self, port: int) -> List[str]:
+        """testpmd commands that let a stopped port take packets longer than an mbuf."""
+        commands = [f"port config {port} tx_offload multi_segs on"]
+        if self.scatters_on_request:
+            commands.append(f"port config {port} rx_offload scatter on")
+        return commands
 
     def missing(self) -> str:
         """Why the driver can't be used here, or nothing."""
@@ -84,7 +91,7 @@ def under_test() -> BackEnd:
     """The back-end that the environment names."""
     if settings.BACKEND == "net_vhost":
         return NetVhost("net_vhost", replaces_stale_socket=False,
-                        scatter_args=("--tx-offloads=0x8000",))
+                        scatters_on_request=False)
     if settings.BACKEND == "net_vpci":
         if settings.PLUGIN and not os.path.exists(settings.PLUGIN):
             raise FileNotFoundError(f"VHOST_PCI_PLUGIN={settings.PLUGIN} does not exist")

@@ -48,19 +48,21 @@ def memory_args(megabytes: int) -> List[str]:
 
 
 class Testpmd(Process):
-    """An interactive testpmd, with all its threads on one core."""
+    """An interactive testpmd, with its forwarding threads (lcores) on one core."""
 
     __test__ = False
 
     def __init__(self, name: str, folder: pathlib.Path, *, devices: Sequence[str],
                  core: int = 0, eal_args: Sequence[str] = (), app_args: Sequence[str] = (),
-                 megabytes: int = 192, mbufs: int = 8192, preload: str = "") -> None:
+                 forwarders: int = 1, megabytes: int = 192, mbufs: int = 8192,
+                 preload: str = "") -> None:
         core %= os.cpu_count() or 1
-        argv = [PROGRAM, "--lcores", f"0@{core},1@{core}", "--no-pci", "--no-telemetry",
+        lcores = ",".join(f"{lcore}@{core}" for lcore in range(forwarders + 1))
+        argv = [PROGRAM, "--lcores", lcores, "--no-pci", "--no-telemetry",
                 f"--file-prefix={name}-{os.getpid()}", *memory_args(megabytes), *eal_args]
         for device in devices:
             argv += ["--vdev", device]
-        argv += ["--", "-i", f"--total-num-mbufs={mbufs}", *app_args]
+        argv += ["--", "-i", f"--nb-cores={forwarders}", f"--total-num-mbufs={mbufs}", *app_args]
         env = {}
         if preload:
             # testpmd and EAL keep what they allocate at start until they exit.
@@ -89,6 +91,13 @@ class Testpmd(Process):
         """Give several commands, one after the other."""
         for line in lines:
             self.command(line)
+
+    def reconfigure(self, commands: Sequence[str], port: int = 0) -> None:
+        """Give commands that a port takes only while it is stopped."""
+        for line in (f"port stop {port}", *commands, f"port start {port}"):
+            text = self.command(line)
+            if re.search("error|fail|bad argument", text, re.I):
+                raise ProcessError(f"{self.name}: {line!r}: {text}")
 
     def stats(self, port: int = 0) -> PortStats:
         """The counters of a port."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Sequence
 
 from .process import ProcessError
 from .stage import Stage, pair_args
@@ -55,35 +56,57 @@ class Pair:
     front: Testpmd
 
 
-def start_front(stage: Stage, config: FrontEnd, socket: str = "s") -> Testpmd:
+def start_front(stage: Stage, config: FrontEnd, socket: str = "s", **options) -> Testpmd:
+    """Start a front-end on its own core; wait for its prompt."""
+    return front_ready(launch_front(stage, config, socket, **options), config)
+
+
+def launch_front(stage: Stage, config: FrontEnd, socket: str = "s", *,
+                 devices: Sequence[str] = (), app_args: Sequence[str] = (), **options) -> Testpmd:
     """Start a front-end on its own core; it is not ready yet."""
-    args = [*pair_args(config.queues), f"--max-pkt-len={config.max_length}"]
+    args = [*app_args, *pair_args(config.queues)]
     if config.max_length > ORDINARY_LENGTH:
-        args += ["--tx-offloads=0x8000"]
-        args += ["--enable-scatter"] if config.mrg_rxbuf else [f"--mbuf-size={JUMBO_BUFFER}"]
-    return stage.testpmd("frontend", [config.device(stage.path(socket))], core=1,
-                         app_args=args)
+        args += [f"--max-pkt-len={config.max_length}", "--disable-device-start"]
+        args += [] if config.mrg_rxbuf else [f"--mbuf-size={JUMBO_BUFFER}"]
+    return stage.testpmd("frontend", [config.device(stage.path(socket)), *devices], core=1,
+                         app_args=args, **options)
 
 
-def start_back(stage: Stage, config: FrontEnd, socket: str = "s") -> Testpmd:
-    """Start a back-end for such a front-end; it is not ready yet."""
+def front_ready(front: Testpmd, config: FrontEnd) -> Testpmd:
+    """Wait for the prompt and, where that is put off, start the ports."""
+    front.ready()
+    if config.max_length > ORDINARY_LENGTH:
+        front.command("port config 0 tx_offload multi_segs on")
+        if config.mrg_rxbuf:
+            front.command("port config 0 rx_offload scatter on")
+        front.command("port start all")
+    return front
+
+
+def start_back(stage: Stage, config: FrontEnd, socket: str = "s", *,
+               devices: Sequence[str] = (), app_args: Sequence[str] = (), **options) -> Testpmd:
+    """Start a back-end for such a front-end; wait for its prompt."""
     device = stage.back_end_device(0, socket, client=config.server, queues=config.queues)
-    args = [*pair_args(config.queues), f"--max-pkt-len={config.max_length}"]
-    if config.max_length > ORDINARY_LENGTH:
-        args += stage.backend.scatter_args
-    return stage.back_end([device], app_args=args)
+    args = [*app_args, *pair_args(config.queues)]
+    jumbo = config.max_length > ORDINARY_LENGTH
+    if jumbo:
+        args += [f"--max-pkt-len={config.max_length}", "--disable-device-start"]
+    back = stage.back_end([device, *devices], app_args=args, **options).ready()
+    if jumbo:
+        back.commands(*stage.backend.scatter_commands(0), "port start all")
+    return back
 
 
 def start_pair(stage: Stage, config: FrontEnd, socket: str = "s") -> Pair:
     """Start both, the socket's server first, and wait for the link."""
     if config.server:
         # A virtio_user server has no prompt before its first client is there.
-        front = start_front(stage, config, socket)
-        back = start_back(stage, config, socket).ready()
+        front = launch_front(stage, config, socket)
+        back = start_back(stage, config, socket)
+        front_ready(front, config)
     else:
-        back = start_back(stage, config, socket).ready()
+        back = start_back(stage, config, socket)
         front = start_front(stage, config, socket)
-    front.ready()
     back.wait_link(True)
     front.wait_link(True)
     return Pair(back, front)
