@@ -78,7 +78,7 @@ configure()
 
 	read -ra options <<<"${variant_options[$variant]}"
 	[ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
-	CC=${variant_compiler[$variant]} meson setup "${again[@]}" --fatal-meson-warnings \
+	CC=${variant_compiler[$variant]} meson setup "${again[@]}" \
 		-Dtests=enabled "-Ddriver_headers=$build_dir/driver-headers" "${options[@]}" \
 		"$dir" "$top"
 }
