@@ -6,6 +6,10 @@
 #   top             the source folder
 #   say TEXT...     a line for the reader
 #   die TEXT...     the same on stderr, and the end
+#   set_up TEXT     makes $build_dir and runs setup.sh with it; TEXT says what becomes of
+#                   the rest where only hugepages are missing
+#   build_tree CC DIR OPTION..
+#                   configures (anew) and builds into DIR
 #   step TEXT CMD.. runs CMD with its output in $step_log, which the script sets,
 #                   showing TEXT and the seconds it takes; if CMD fails, the end of
 #                   its output is shown
@@ -88,4 +92,29 @@ step()
 		"$step_log" >&2
 	printf '  the whole log: %s\n' "$step_log" >&2
 	return $status
+}
+
+set_up()
+{
+	local status=0
+
+	mkdir -p "$build_dir"
+	build_dir=$(cd "$build_dir" && pwd -P)
+	"$top/buildtools/setup.sh" --build-dir "$build_dir" || status=$?
+	case $status in
+	0) ;;
+	3) say "going on: $1" ;;
+	*) die "the machine is not set up" ;;
+	esac
+}
+
+build_tree()
+{
+	local compiler=$1 dir=$2 again=()
+	shift 2
+
+	[ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+	CC=$compiler meson setup "${again[@]}" --fatal-meson-warnings \
+		"-Ddriver_headers=$build_dir/driver-headers" "$@" "$dir" "$top" &&
+		ninja -C "$dir"
 }

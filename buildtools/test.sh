@@ -71,21 +71,12 @@ choose_suites()
 	done
 }
 
-configure()
-{
-	local variant=$1 dir=$2 again=()
-	local -a options
-
-	read -ra options <<<"${variant_options[$variant]}"
-	[ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
-	CC=${variant_compiler[$variant]} meson setup "${again[@]}" \
-		-Dtests=enabled "-Ddriver_headers=$build_dir/driver-headers" "${options[@]}" \
-		"$dir" "$top"
-}
-
 build()
 {
-	configure "$1" "$2" && ninja -C "$2"
+	local -a options
+
+	read -ra options <<<"${variant_options[$1]}"
+	build_tree "${variant_compiler[$1]}" "$2" -Dtests=enabled "${options[@]}"
 }
 
 run_suite()
@@ -119,21 +110,7 @@ run_variant()
 	done
 }
 
-setup()
-{
-	local status=0
-
-	"$top/buildtools/setup.sh" --build-dir "$build_dir" || status=$?
-	case $status in
-	0) ;;
-	3) say "going on: the tests that need hugepages are skipped" ;;
-	*) die "the machine is not set up" ;;
-	esac
-}
-
-mkdir -p "$build_dir"
-build_dir=$(cd "$build_dir" && pwd -P)
-setup
+set_up "the tests that need hugepages are skipped"
 step_log=$build_dir/test.log
 : >"$step_log"
 for variant in "${variants[@]}"; do
