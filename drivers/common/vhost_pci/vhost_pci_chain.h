@@ -11,6 +11,8 @@
 #ifndef VHOST_PCI_CHAIN_H
 #define VHOST_PCI_CHAIN_H
 
+#include <errno.h>
+
 #include "vhost_pci_vring.h"
 
 /** A chain that was taken from a ring and not yet returned. */
@@ -68,7 +70,11 @@ vhost_pci_desc_load_packed(const struct vring_packed_desc *desc)
 	};
 }
 
-/** Add a buffer that is not contiguous, or not in the cached region; see the inline part. */
+/**
+ * Add a buffer that is not contiguous, or not in the cached region; see the inline part.
+ *
+ * @return As vhost_pci_chain_add().
+ */
 int vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		const struct vhost_pci_desc *desc);
 
@@ -77,7 +83,10 @@ int vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain 
  *
  * A buffer of length 0 is legal and ignored, whatever its address.
  *
- * @return 0, or -EPROTO with the ring broken. The thread that polls the queue.
+ * @return 0; -EPROTO with the ring broken; -EAGAIN where there are segments for it only once those
+ *	   of the chains that are held have been dropped.
+ *
+ * The thread that polls the queue.
  */
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_chain_add(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
@@ -95,8 +104,15 @@ vhost_pci_chain_add(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	offset = desc->gpa - vr->cache.gpa;
 	if (vhost_pci_unlikely(contiguous == 0 || offset >= vr->cache.size ||
 			    contiguous > vr->cache.size - offset || vr->nb_segs >= vr->max_segs ||
-			    contiguous > UINT32_MAX - chain->len))
-		return vhost_pci_chain_add_slow(vr, chain, desc);
+			    contiguous > UINT32_MAX - chain->len)) {
+		/* Copies, so that what is passed in can stay in registers. */
+		struct vhost_pci_chain slow_chain = *chain;
+		struct vhost_pci_desc slow_desc = *desc;
+		int ret = vhost_pci_chain_add_slow(vr, &slow_chain, &slow_desc);
+
+		*chain = slow_chain;
+		return ret;
+	}
 	seg = &vr->segs[vr->nb_segs++];
 	seg->va = vr->cache.va + offset;
 	seg->len = contiguous;
@@ -111,7 +127,8 @@ vhost_pci_chain_add(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
  * @param desc	The descriptor with VRING_DESC_F_INDIRECT, which has been loaded once.
  * @return 0, or -EPROTO with the ring broken: not negotiated, with NEXT (VIRTIO 2.7.5.3.1), a
  *	   length that is 0, no multiple of 16 or beyond the queue size, a table outside of the
- *	   memory table, nested, next beyond the table (split), a loop (split).
+ *	   memory table, nested, next beyond the table (split), a loop (split). -EAGAIN as for
+ *	   vhost_pci_chain_add().
  *
  * The thread that polls the queue.
  */
@@ -127,6 +144,18 @@ vhost_pci_chain_begin(const struct vhost_pci_vring *vr, struct vhost_pci_chain *
 	chain->len = 0;
 	chain->id = id;
 	chain->nb_slots = 1;
+}
+
+/**
+ * Give up a chain that could not be taken whole.
+ *
+ * @return @p error, or 0 for -EAGAIN: there is no chain for now.
+ */
+static inline int
+vhost_pci_chain_abandon(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, int error)
+{
+	vr->nb_segs = chain->seg_idx;
+	return error == -EAGAIN ? 0 : error;
 }
 
 #endif /* VHOST_PCI_CHAIN_H */

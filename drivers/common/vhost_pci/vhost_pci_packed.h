@@ -20,14 +20,25 @@
 int vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		struct vhost_pci_desc desc, enum vhost_pci_dir dir);
 
+/** The same for a caller that keeps its chain in registers: only a copy has an address. */
+static inline int
+vhost_pci_packed_next_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		struct vhost_pci_desc desc, enum vhost_pci_dir dir)
+{
+	struct vhost_pci_chain copy = *chain;
+	int ret = vhost_pci_packed_walk(vr, &copy, desc, dir);
+
+	*chain = copy;
+	return ret;
+}
+
 /** Whether flags say "available" under a wrap counter (VIRTIO 2.8.1). */
 static inline bool
 vhost_pci_packed_is_avail(uint16_t flags, bool wrap)
 {
-	bool avail = (flags & VHOST_PCI_PACKED_F_AVAIL) != 0;
-	bool used = (flags & VHOST_PCI_PACKED_F_USED) != 0;
+	const uint16_t mask = VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED;
 
-	return avail == wrap && used != wrap;
+	return (flags & mask) == (wrap ? VHOST_PCI_PACKED_F_AVAIL : VHOST_PCI_PACKED_F_USED);
 }
 
 /** Move a slot forward, and its wrap counter with it; nb is at most the queue size. */
@@ -80,9 +91,9 @@ vhost_pci_packed_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	if (vhost_pci_likely((desc.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0))
 		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
 	else
-		ret = vhost_pci_packed_walk(vr, chain, desc, dir);
+		ret = vhost_pci_packed_next_slow(vr, chain, desc, dir);
 	if (vhost_pci_unlikely(ret < 0))
-		return ret;
+		return vhost_pci_chain_abandon(vr, chain, ret);
 	vhost_pci_packed_advance(vr, &vr->avail_idx, &vr->avail_wrap, chain->nb_slots);
 	return 1;
 }
@@ -92,11 +103,11 @@ VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_packed_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len)
 {
 	struct vring_packed_desc *desc = &vr->packed.desc[vr->used_idx];
-	uint16_t flags = vr->used_wrap ? VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED : 0;
+	const uint16_t used = VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED;
+	/* VIRTIO 2.8.4: WRITE says that the buffer was written to, and that len is valid. */
+	const uint16_t written = len != 0 ? VRING_DESC_F_WRITE : 0;
+	const uint16_t flags = vr->used_wrap ? used | written : written;
 
-	/* VIRTIO 2.8.12.1: WRITE says that len is valid, for a buffer that was written to. */
-	if (len != 0)
-		flags |= VRING_DESC_F_WRITE;
 	vhost_pci_store_relaxed(&desc->id, chain->id);
 	vhost_pci_store_relaxed(&desc->len, len);
 	if (vr->nb_unflushed++ == 0) {

@@ -4,6 +4,7 @@
 
 #include "vhost_pci_ring.h"
 
+#include <errno.h>
 #include <string.h>
 
 int
@@ -22,8 +23,12 @@ vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *cha
 
 		if (va == NULL)
 			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_ADDR);
-		if (vr->nb_segs >= vr->max_segs)
+		if (vr->nb_segs >= vr->max_segs) {
+			/* No fault of the driver's where other chains take up the room. */
+			if (chain->seg_idx > 0)
+				return -EAGAIN;
 			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_SEGMENTS);
+		}
 		vr->segs[vr->nb_segs++] = (struct vhost_pci_seg){ va, contiguous };
 		chain->nb_segs++;
 		gpa += contiguous;

@@ -46,7 +46,8 @@ vhost_pci_ring_begin(struct vhost_pci_vring *vr)
  * @param[out] chain Its id, length and segments (vr->segs[chain->seg_idx] on). The segments stay
  *		valid until vhost_pci_ring_drop_segs(), vhost_pci_ring_restore() or the next burst.
  * @param dir	The direction that all its buffers must have.
- * @return 1; 0 if there is none; -EPROTO with the ring broken, and nothing taken.
+ * @return 1; 0 if there is none, or none whose segments fit behind those that are held; -EPROTO
+ *	   with the ring broken, and nothing taken.
  */
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_ring_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,

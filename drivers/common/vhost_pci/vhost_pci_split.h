@@ -16,6 +16,18 @@
 int vhost_pci_split_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		struct vhost_pci_desc desc, enum vhost_pci_dir dir);
 
+/** The same for a caller that keeps its chain in registers: only a copy has an address. */
+static inline int
+vhost_pci_split_next_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		struct vhost_pci_desc desc, enum vhost_pci_dir dir)
+{
+	struct vhost_pci_chain copy = *chain;
+	int ret = vhost_pci_split_walk(vr, &copy, desc, dir);
+
+	*chain = copy;
+	return ret;
+}
+
 /** Where the driver writes the index up to which it wants no call (VIRTIO 2.7.10). */
 static inline uint16_t *
 vhost_pci_split_used_event(const struct vhost_pci_vring *vr)
@@ -70,9 +82,9 @@ vhost_pci_split_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	if (vhost_pci_likely((desc.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0))
 		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
 	else
-		ret = vhost_pci_split_walk(vr, chain, desc, dir);
+		ret = vhost_pci_split_next_slow(vr, chain, desc, dir);
 	if (vhost_pci_unlikely(ret < 0))
-		return ret;
+		return vhost_pci_chain_abandon(vr, chain, ret);
 	vr->avail_idx++;
 	return 1;
 }
