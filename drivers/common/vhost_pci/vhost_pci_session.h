@@ -20,22 +20,28 @@
 
 #include "vhost_pci_codec.h"
 #include "vhost_pci_mem.h"
+#include "vhost_pci_transport.h"
 #include "vhost_pci_vring.h"
 
 struct vhost_pci_session;
 
-/** What a session tells its owner. All are called from within a call of a session's function. */
+/**
+ * What a session tells its owner. All are called from within a call of a session's function, and
+ * call none that changes the session. All may be NULL but map_region; RARP, MTU and BACKEND_REQ
+ * are offered only with the functions that serve them.
+ */
 struct vhost_pci_session_ops {
 	/**
 	 * The front-end has become ready, or is no longer.
 	 *
 	 * Ready: owner set, features set, memory known, and both vrings of the first queue pair
-	 * started and enabled. The owner's link is up while the session is ready.
+	 * started, enabled and mapped. The owner's link is up while the session is ready.
 	 */
 	void (*ready_changed)(void *opaque, bool ready);
 	/**
-	 * A vring's mode, kick fd, call fd or format has changed. It is still paused if it was
-	 * started; vhost_pci_session_vring_mode() tells what it is about to become.
+	 * A vring's mode, kick fd, call fd or format may have changed. It is still paused;
+	 * vhost_pci_session_vring_mode() tells what it is about to become. Fds that were replaced
+	 * are closed after the call, so that they can be taken out of an epoll set in it.
 	 */
 	void (*vring_changed)(void *opaque, struct vhost_pci_vring *vr);
 	/** VHOST_USER_NET_SET_MTU: returns 0, or -EINVAL for an MTU the owner can't have. */
@@ -47,6 +53,8 @@ struct vhost_pci_session_ops {
 	/**
 	 * Map a region of the front-end's memory.
 	 *
+	 * Also called for the log of a migration. Needed.
+	 *
 	 * @param fd	The region's file, -1 where the transport has none; stays the session's.
 	 * @param mmap_offset, size The range to map, checked for overflow only.
 	 * @param[out] mapping One reference, whose va is the byte at mmap_offset.
@@ -54,12 +62,19 @@ struct vhost_pci_session_ops {
 	 */
 	int (*map_region)(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
 			struct vhost_pci_mapping **mapping);
+	/**
+	 * Make a transport of the back-end channel, such as vhost_pci_unix_channel_create().
+	 *
+	 * @param fd	Of VHOST_USER_SET_BACKEND_REQ_FD; the transport's, also where it fails.
+	 * @return 0 or -errno.
+	 */
+	int (*open_channel)(void *opaque, int fd, struct vhost_pci_transport **channel);
 };
 
 /** What a session may agree to. */
 struct vhost_pci_session_config {
 	uint64_t features;          /**< Offered, without VHOST_USER_F_PROTOCOL_FEATURES. */
-	uint64_t protocol_features; /**< Offered. */
+	uint64_t protocol_features; /**< Offered; see vhost_pci_session_ops for some. */
 	uint16_t max_queue_pairs;   /**< 1 to 128: vrings are indexed in 8 bits. */
 	uint16_t max_queue_size;    /**< Largest queue size accepted; up to 32768. */
 	const char *name;           /**< For messages; copied. */
@@ -67,11 +82,11 @@ struct vhost_pci_session_config {
 
 /** Events that a session counts. */
 struct vhost_pci_session_stats {
-	uint64_t messages;  /**< Messages handled, good or bad. */
-	uint64_t malformed; /**< Messages that ended a connection or were answered by an error. */
-	uint64_t rejected;  /**< Well-formed messages that were refused. */
+	uint64_t messages;      /**< Messages handled, good or bad. */
+	uint64_t malformed;     /**< Messages that the codec refused; each ended a connection. */
+	uint64_t rejected;      /**< Well-formed or unknown ones that were refused. */
 	uint64_t broken_vrings; /**< Vrings that were found broken. */
-	uint64_t connections;   /**< Sessions begun: resets after at least one message. */
+	uint64_t connections;   /**< Connections that brought at least one message. */
 };
 
 /**
@@ -98,19 +113,33 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  * @param msg	The message, as vhost_pci_codec_check() has passed it or not: it is checked again
  *		here. Fds that are not kept are closed before the function returns, in all cases.
  * @param[out] reply Filled where 1 is returned.
- * @return 1: send @p reply. 0: nothing to send. Negative: close the connection; -EBADMSG for a
- *	   malformed message (codec), -EPROTO for one that the state does not allow, -EINVAL for
- *	   bad contents, -EMFILE, -ENOMEM, or the errno of what failed.
+ * @return 1: send @p reply. 0: nothing to send. Negative: close the connection; the errno is the
+ *	   codec's for a malformed message (see vhost_pci_codec.h), -EOPNOTSUPP for one that is
+ *	   unknown or not served, -EPROTO for one whose feature was not negotiated, -EBUSY for a
+ *	   change of what is in use, -EINVAL for bad contents, -EFAULT for a ring outside of the
+ *	   memory, -EEXIST, -ENOENT and -E2BIG of regions, -ECONNABORTED where the specification
+ *	   asks for it, or the errno of what failed.
  *
- * With VHOST_USER_PROTOCOL_F_REPLY_ACK and need_reply, a message that fails for its contents is
- * answered by a non-zero u64 and the connection goes on where the protocol's state is not harmed.
+ * With VHOST_USER_PROTOCOL_F_REPLY_ACK and need_reply, a well-formed message that is refused is
+ * answered by a non-zero u64 and the connection goes on, unless its reply has a payload of its
+ * own. A refused message leaves nothing behind but, for SET_VRING_ADDR and SET_VRING_BASE, a ring
+ * that does not run.
  */
 int vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply);
 
 /**
- * Say whether the owner's port is up: while it is not, all vrings are VHOST_PCI_VRING_OFF
- * whatever the front-end says, and no state of the front-end is lost.
+ * Count and log a message that the transport could not receive for what it was: whoever gets an
+ * error of vhost_pci_transport_recv() other than -EAGAIN and -ECONNRESET says so here, and closes
+ * the connection.
+ *
+ * @param error	The negative errno.
+ */
+void vhost_pci_session_malformed(struct vhost_pci_session *session, int error);
+
+/**
+ * Say whether the owner's port is up, which it is not at first: while it is not, all vrings are
+ * VHOST_PCI_VRING_OFF whatever the front-end says, and no state of the front-end is lost.
  */
 void vhost_pci_session_set_admin_up(struct vhost_pci_session *session, bool up);
 
@@ -154,5 +183,35 @@ const struct vhost_pci_mem *vhost_pci_session_mem(const struct vhost_pci_session
 /** Counters since creation. */
 const struct vhost_pci_session_stats *vhost_pci_session_stats(
 		const struct vhost_pci_session *session);
+
+/**
+ * The fd that is readable when an answer has come on the back-end channel, or it was closed.
+ *
+ * @return -1 where there is no channel. It changes with SET_BACKEND_REQ_FD.
+ */
+int vhost_pci_session_channel_fd(const struct vhost_pci_session *session);
+
+/**
+ * Send a request of the back-end on its channel; nothing waits for the answer here.
+ *
+ * @param msg	The request; with VHOST_USER_NEED_REPLY an answer is awaited. Its fds are closed.
+ * @return 0; -ENOTCONN where there is no channel; -EBUSY while an earlier request awaits its
+ *	   answer; -EPROTO for need_reply without REPLY_ACK; the codec's errno for a malformed
+ *	   request; the transport's, after which there is no channel any more. The connection
+ *	   itself goes on in any case.
+ *
+ * Clause: vhost-user, "Back-end communication".
+ */
+int vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
+
+/**
+ * Receive the answer to the request that was sent.
+ *
+ * @param[out] reply The answer, its fds are the caller's.
+ * @return 1; -EAGAIN if it has not come yet; -ENOTCONN where there is no channel (any more);
+ *	   -EPROTO for an answer to nothing, or to something else, and the codec's errno for a
+ *	   malformed one: there is no channel any more.
+ */
+int vhost_pci_session_channel_recv(struct vhost_pci_session *session, struct vhost_pci_msg *reply);
 
 #endif /* VHOST_PCI_SESSION_H */

@@ -38,11 +38,14 @@ struct vhost_pci_transport {
 };
 
 /**
- * Receive a message, which was checked by the codec; its fds are the caller's.
+ * Receive a message; its fds are the caller's.
+ *
+ * It was checked by the codec, but may have an unknown id: who handles it may owe an answer.
  *
  * @return 1: a message. -EAGAIN: none yet. 0: the peer closed the connection in good order,
- *	   between messages. Other negative: the connection is to be closed: -EBADMSG for a
- *	   malformed message, -ECONNRESET for a message cut short, or the errno of the failure.
+ *	   between messages. Other negative: the connection is to be closed: the codec's errno for
+ *	   a malformed message, -EMFILE for fds that the kernel had to drop, -ECONNRESET for a
+ *	   message cut short, or the errno of the failure.
  */
 static inline int
 vhost_pci_transport_recv(struct vhost_pci_transport *transport, struct vhost_pci_msg *msg)
@@ -51,7 +54,7 @@ vhost_pci_transport_recv(struct vhost_pci_transport *transport, struct vhost_pci
 }
 
 /**
- * Send a message, whole.
+ * Send a message, whole. Its fds are closed, whatever the result.
  *
  * @return 0; -EAGAIN where the peer does not read (the connection is to be closed: the peer owes
  *	   reading its replies); -errno.

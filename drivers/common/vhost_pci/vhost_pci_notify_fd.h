@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * What must be true of an fd that a peer gives for notifications, before anything is written to
+ * it: that the write neither blocks nor raises a signal, nor ends up in a file.
+ */
+
+#ifndef VHOST_PCI_NOTIFY_FD_H
+#define VHOST_PCI_NOTIFY_FD_H
+
+/**
+ * Check an fd that a peer gave for kicks, calls or errors, and make it non-blocking.
+ *
+ * @return 0; -EINVAL where it is neither an eventfd (or another anonymous inode, which refuses
+ *	   what it can't do) nor a pipe; -errno.
+ *
+ * Control thread. Clause: vhost-user, "Support for platforms other than Linux": eventfd or pipe.
+ */
+int vhost_pci_notify_fd_prepare(int fd);
+
+/**
+ * Keep a pipe that is written to from ever being without a reader, which would raise SIGPIPE.
+ *
+ * @param[out] reader A reading end of the same pipe, the caller's, to be closed after @p fd; -1
+ *		where @p fd is no pipe and needs none.
+ * @return 0; -errno where the reading end can't be opened.
+ *
+ * Control thread.
+ */
+int vhost_pci_notify_fd_hold(int fd, int *reader);
+
+#endif /* VHOST_PCI_NOTIFY_FD_H */

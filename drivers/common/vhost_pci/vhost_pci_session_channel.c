@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_session_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vhost_pci_log.h"
+
+void
+session_channel_close(struct vhost_pci_session *session)
+{
+	if (session->channel != NULL)
+		vhost_pci_transport_close(session->channel);
+	session->channel = NULL;
+	session->channel_request = 0;
+}
+
+/** The channel is of no more use: that is no reason to give up the connection. */
+static void
+channel_failed(struct vhost_pci_session *session, int error)
+{
+	vhost_pci_log(VHOST_PCI_LOG_NOTICE, "%s: back-end channel closed: %s", session->name,
+			error == 0 ? "by the front-end" : strerror(-error));
+	session_channel_close(session);
+}
+
+int
+session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_transport *channel;
+	int ret;
+
+	(void)reply;
+	ret = session->ops.open_channel(session->opaque, vhost_pci_msg_take_fd(msg, 0), &channel);
+	if (ret < 0)
+		return ret;
+	session_channel_close(session);
+	session->channel = channel;
+	return 0;
+}
+
+int
+vhost_pci_session_channel_fd(const struct vhost_pci_session *session)
+{
+	return session->channel != NULL ? session->channel->event_fd : -1;
+}
+
+int
+vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_pci_msg *msg)
+{
+	bool need_reply = (msg->hdr.flags & VHOST_USER_NEED_REPLY) != 0;
+	int ret = 0;
+
+	if (session->channel == NULL)
+		ret = -ENOTCONN;
+	else if (session->channel_request != 0)
+		ret = -EBUSY;
+	else if (need_reply &&
+			(session->protocol_features & VHOST_USER_PROTOCOL_MASK(REPLY_ACK)) == 0)
+		ret = -EPROTO;
+	else
+		ret = vhost_pci_codec_check(msg, VHOST_PCI_MSG_BACKEND_REQUEST);
+	if (ret < 0) {
+		vhost_pci_msg_close_fds(msg);
+		return ret;
+	}
+	ret = vhost_pci_transport_send(session->channel, msg);
+	if (ret < 0)
+		channel_failed(session, ret);
+	else if (need_reply)
+		session->channel_request = msg->hdr.request;
+	return ret;
+}
+
+/** A reply is due, and it is to what was asked. */
+static int
+check_reply(const struct vhost_pci_session *session, const struct vhost_pci_msg *msg)
+{
+	return session->channel_request != 0 && msg->hdr.request == session->channel_request
+			? 0
+			: -EPROTO;
+}
+
+int
+vhost_pci_session_channel_recv(struct vhost_pci_session *session, struct vhost_pci_msg *reply)
+{
+	int ret;
+
+	if (session->channel == NULL)
+		return -ENOTCONN;
+	ret = vhost_pci_transport_recv(session->channel, reply);
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret <= 0) {
+		channel_failed(session, ret);
+		return ret == 0 ? -ENOTCONN : ret;
+	}
+	ret = check_reply(session, reply);
+	if (ret < 0) {
+		vhost_pci_msg_close_fds(reply);
+		channel_failed(session, ret);
+		return ret;
+	}
+	session->channel_request = 0;
+	return 1;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_session_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vhost_pci_notify_fd.h"
+
+/**
+ * Map what a region describes.
+ *
+ * @param[out] region Its mapping is the caller's reference.
+ */
+static int
+map_region(struct vhost_pci_session *session, const struct vhost_user_mem_region *wire, int fd,
+		struct vhost_pci_mem_region *region)
+{
+	int ret;
+
+	/* Before anything is mapped; the table looks at the rest. */
+	if (wire->size == 0 || wire->size > UINT64_MAX - wire->mmap_offset)
+		return -EINVAL;
+	*region = (struct vhost_pci_mem_region){
+		.gpa = wire->gpa,
+		.uva = wire->uva,
+		.size = wire->size,
+		.mmap_offset = wire->mmap_offset,
+	};
+	ret = session->ops.map_region(session->opaque, fd, wire->mmap_offset, wire->size,
+			&region->mapping);
+	if (ret < 0)
+		return ret;
+	region->va = region->mapping->va;
+	return 0;
+}
+
+/** Put a table in force: the old one goes when the last vring has moved over. */
+static void
+publish_mem(struct vhost_pci_session *session, struct vhost_pci_mem *mem)
+{
+	struct vhost_pci_mem *old = session->mem;
+
+	session->mem = mem;
+	session_remap_rings(session);
+	vhost_pci_mem_put(old);
+}
+
+/** Build a table and put it in force. */
+static int
+replace_mem(struct vhost_pci_session *session, const struct vhost_pci_mem_region *regions,
+		unsigned int nb_regions)
+{
+	struct vhost_pci_mem *mem;
+	int ret;
+
+	ret = vhost_pci_mem_create(regions, nb_regions, &mem);
+	if (ret == 0)
+		publish_mem(session, mem);
+	return ret;
+}
+
+int
+session_set_mem_table(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	const struct vhost_user_mem_table *table = &msg->payload.mem_table;
+	struct vhost_pci_mem_region regions[VHOST_USER_MEM_TABLE_REGIONS];
+	unsigned int nb_mapped = 0;
+	int ret = 0;
+
+	(void)reply;
+	while (ret == 0 && nb_mapped < table->nb_regions) {
+		ret = map_region(session, &table->region[nb_mapped], msg->fds[nb_mapped],
+				&regions[nb_mapped]);
+		if (ret == 0)
+			nb_mapped++;
+	}
+	if (ret == 0)
+		ret = replace_mem(session, regions, nb_mapped);
+	/* The table has references of its own. */
+	while (nb_mapped > 0)
+		vhost_pci_mapping_put(regions[--nb_mapped].mapping);
+	return ret;
+}
+
+int
+session_get_max_mem_slots(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	(void)session;
+	return session_reply_u64(reply, msg, VHOST_PCI_MEM_MAX_REGIONS);
+}
+
+/** A copy of the regions in force, with room for one more; NULL where memory is short. */
+static struct vhost_pci_mem_region *
+copy_regions(const struct vhost_pci_session *session, unsigned int *nb_regions)
+{
+	const struct vhost_pci_mem *mem = session->mem;
+	struct vhost_pci_mem_region *regions;
+
+	*nb_regions = mem != NULL ? mem->nb_regions : 0;
+	regions = calloc(*nb_regions + 1u, sizeof(*regions));
+	if (regions != NULL && *nb_regions > 0)
+		memcpy(regions, mem->region, *nb_regions * sizeof(*regions));
+	return regions;
+}
+
+int
+session_add_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_mem_region *regions;
+	unsigned int nb_regions;
+	int ret;
+
+	(void)reply;
+	regions = copy_regions(session, &nb_regions);
+	if (regions == NULL)
+		return -ENOMEM;
+	ret = map_region(session, &msg->payload.single_region.region, msg->fds[0],
+			&regions[nb_regions]);
+	if (ret == 0) {
+		ret = replace_mem(session, regions, nb_regions + 1);
+		vhost_pci_mapping_put(regions[nb_regions].mapping);
+	}
+	free(regions);
+	return ret;
+}
+
+/** "identified by its guest address, user address and size. The mmap offset is ignored." */
+static bool
+is_region(const struct vhost_pci_mem_region *region, const struct vhost_user_mem_region *wire)
+{
+	return region->gpa == wire->gpa && region->uva == wire->uva && region->size == wire->size;
+}
+
+int
+session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	const struct vhost_user_mem_region *wire = &msg->payload.single_region.region;
+	struct vhost_pci_mem_region *regions;
+	unsigned int nb_regions, i;
+	int ret = -ENOENT;
+
+	(void)reply;
+	regions = copy_regions(session, &nb_regions);
+	if (regions == NULL)
+		return -ENOMEM;
+	for (i = 0; i < nb_regions; i++) {
+		if (!is_region(&regions[i], wire))
+			continue;
+		regions[i] = regions[nb_regions - 1];
+		ret = replace_mem(session, regions, nb_regions - 1);
+		break;
+	}
+	free(regions);
+	return ret;
+}
+
+int
+session_set_log_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	const struct vhost_user_log *log = &msg->payload.log;
+	struct vhost_pci_mapping *mapping;
+	int ret;
+
+	(void)reply;
+	/* An address of the front-end's own is of no use: LOG_SHMFD was negotiated. */
+	if (msg->hdr.size != sizeof(*log))
+		return -EPROTO;
+	if (log->size == 0 || log->size > UINT64_MAX - log->mmap_offset)
+		return -EINVAL;
+	/* The offset is applied here, once: va is where guest address 0 is logged. */
+	ret = session->ops.map_region(session->opaque, msg->fds[0], log->mmap_offset, log->size,
+			&mapping);
+	if (ret < 0)
+		return ret;
+	vhost_pci_mapping_put(session->log.mapping);
+	session->log.mapping = mapping;
+	session->log.size = log->size;
+	return 0;
+}
+
+static void
+close_log_fd(struct vhost_pci_session *session)
+{
+	if (session->log.fd >= 0)
+		close(session->log.fd);
+	if (session->log.reader >= 0)
+		close(session->log.reader);
+	session->log.fd = -1;
+	session->log.reader = -1;
+}
+
+int
+session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	int fd = msg->fds[0];
+	int reader = -1;
+	int ret;
+
+	(void)reply;
+	ret = vhost_pci_notify_fd_prepare(fd);
+	if (ret == 0)
+		ret = vhost_pci_notify_fd_hold(fd, &reader);
+	if (ret < 0)
+		return ret;
+	close_log_fd(session);
+	session->log.fd = vhost_pci_msg_take_fd(msg, 0);
+	session->log.reader = reader;
+	return 0;
+}
+
+void
+session_log_reset(struct vhost_pci_session *session)
+{
+	close_log_fd(session);
+	vhost_pci_mapping_put(session->log.mapping);
+	session->log.mapping = NULL;
+	session->log.size = 0;
+}

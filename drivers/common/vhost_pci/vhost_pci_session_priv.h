@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * What the parts of the session share: its state, its handlers by subject, and the one way to
+ * change a vring. Nobody else includes this.
+ */
+
+#ifndef VHOST_PCI_SESSION_PRIV_H
+#define VHOST_PCI_SESSION_PRIV_H
+
+#include "vhost_pci_session.h"
+
+/** Fds of one vring that may be replaced between a pause and a resume. */
+#define RETIRED_FDS_MAX 8
+
+/** What control knows of a vring besides what is in it. */
+struct session_ring {
+	uint32_t num;                   /**< Of SET_VRING_NUM; 0: not known. */
+	bool base_set;                  /**< SET_VRING_BASE was seen, or the ring was stopped. */
+	bool loaded;                    /**< The vring's indexes are valid since its start. */
+	bool error_seen;                /**< That it broke was logged and counted. */
+	enum vhost_pci_vring_mode mode; /**< As last given to the polling thread. */
+	int call_reader;                /**< Keeps a pipe for calls readable; -1: none. */
+	int err_reader;                 /**< Keeps a pipe for errors readable; -1: none. */
+};
+
+/** The dirty log of a migration: accepted and mapped, not yet written. */
+struct session_log {
+	struct vhost_pci_mapping *mapping; /**< NULL: none. */
+	uint64_t size;                     /**< Bytes. */
+	int fd;                            /**< Signals the front-end that it changed; -1: none. */
+	int reader;                        /**< Keeps a pipe for that readable; -1: none. */
+};
+
+struct vhost_pci_session {
+	/* Fixed at creation. */
+	struct vhost_pci_session_ops ops;
+	void *opaque;
+	char *name;
+	uint64_t offered;          /**< Features. */
+	uint64_t offered_protocol; /**< Protocol features. */
+	uint16_t max_queue_size;
+	unsigned int nb_vrings;
+	struct vhost_pci_vring *vrings;
+	struct session_ring *rings;
+
+	/* Of the owner. */
+	bool admin_up;
+	struct vhost_pci_session_stats stats;
+
+	/* Of the connection: all of it is forgotten by a reset. */
+	bool in_use; /**< A message was handled. */
+	bool owned;  /**< SET_OWNER was seen. */
+	bool features_set;
+	bool ready;
+	bool complained; /**< One message of the log is enough for a connection. */
+	uint8_t status;
+	uint64_t features;
+	uint64_t protocol_features;
+	struct vhost_pci_mem *mem; /**< NULL: not known. */
+	struct session_log log;
+	struct vhost_pci_transport *channel; /**< Back-end channel; NULL: none. */
+	uint32_t channel_request;            /**< Whose reply is awaited there; 0: none. */
+
+	/* Between a pause and a resume. */
+	int retired[RETIRED_FDS_MAX];
+	unsigned int nb_retired;
+};
+
+/**
+ * Handle one kind of message, which was checked by the codec and for the features it needs.
+ *
+ * @return 1: @p reply was made. 0: done. Negative: refused; -ECONNABORTED where the
+ *	   specification asks for the connection to be closed.
+ */
+typedef int (*session_handler_t)(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+
+/** @name Handlers by subject */
+/**@{*/
+int session_get_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_get_protocol_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_protocol_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_get_queue_num(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_owner(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_reset_owner(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_status(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_get_status(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_send_rarp(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_net_set_mtu(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+
+int session_set_mem_table(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_get_max_mem_slots(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_add_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_log_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+
+int session_set_vring_num(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_get_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_vring_kick(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_vring_call(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_vring_err(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+int session_set_vring_enable(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+
+int session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+/**@}*/
+
+/** @name Vrings: nothing in one changes but between a pause and the resume that follows */
+/**@{*/
+
+/** Wait until no burst uses the vring. */
+void session_ring_pause(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/** Let it be used as its state now says, tell the owner, close what was retired. */
+void session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/**
+ * Map a paused vring if it is started and all of it is known; else do nothing.
+ *
+ * @return 0, or the error of vhost_pci_vring_map() or vhost_pci_vring_set_base(): not mapped.
+ */
+int session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/** Stop a paused vring; its base is what it has come to. */
+void session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/** Forget all of a vring but its counters. */
+void session_ring_reset(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/** Whether a vring passes packets, the owner's port apart. */
+bool session_ring_is_on(const struct vhost_pci_vring *vr);
+
+/** Stop all vrings. */
+void session_stop_rings(struct vhost_pci_session *session);
+
+/** Derive all vrings anew, after the memory table or the features have changed. */
+void session_remap_rings(struct vhost_pci_session *session);
+/**@}*/
+
+/** Drop the log, its mapping and its fd. */
+void session_log_reset(struct vhost_pci_session *session);
+
+/** Close the back-end channel, if there is one. */
+void session_channel_close(struct vhost_pci_session *session);
+
+/** Whether a feature was set by the front-end. */
+static inline bool
+session_has_feature(const struct vhost_pci_session *session, unsigned int bit)
+{
+	return (session->features >> bit & 1) != 0;
+}
+
+/** Make a reply that carries a u64. */
+static inline int
+session_reply_u64(struct vhost_pci_msg *reply, const struct vhost_pci_msg *msg, uint64_t value)
+{
+	vhost_pci_codec_make_reply(reply, msg->hdr.request, sizeof(reply->payload.u64));
+	reply->payload.u64 = value;
+	return 1;
+}
+
+#endif /* VHOST_PCI_SESSION_PRIV_H */

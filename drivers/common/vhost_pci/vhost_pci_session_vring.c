@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_session_priv.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include "vhost_pci_log.h"
+#include "vhost_pci_notify_fd.h"
+
+/** Bytes of the virtio-net header with and without num_buffers (VIRTIO 5.1.6, 5.1.6.1). */
+#define NET_HDR_BYTES_MODERN sizeof(struct virtio_net_hdr_mrg_rxbuf)
+#define NET_HDR_BYTES_LEGACY sizeof(struct virtio_net_hdr)
+
+/** Largest base of a split ring: its index has 16 bits. */
+#define SPLIT_BASE_MAX UINT16_MAX
+
+/* The one way to change a vring */
+
+/** Keep an fd open until the owner was told of its successor. */
+static void
+retire_fd(struct vhost_pci_session *session, int fd)
+{
+	if (fd >= 0)
+		session->retired[session->nb_retired++] = fd;
+}
+
+bool
+session_ring_is_on(const struct vhost_pci_vring *vr)
+{
+	return vr->started && vr->enabled && vr->mem != NULL &&
+			vhost_pci_load_relaxed(&vr->error) == VHOST_PCI_VRING_OK;
+}
+
+/** What the polling thread may do with a vring; vhost-user, "Ring states". */
+static enum vhost_pci_vring_mode
+ring_mode(const struct vhost_pci_session *session, const struct vhost_pci_vring *vr)
+{
+	bool peer_sends = (vr->index & 1) != 0;
+
+	if (!session->admin_up || !vr->started || vr->mem == NULL ||
+			vhost_pci_load_relaxed(&vr->error) != VHOST_PCI_VRING_OK)
+		return VHOST_PCI_VRING_OFF;
+	if (vr->enabled)
+		return VHOST_PCI_VRING_ON;
+	/* "must not supply any new RX packets, but must process and discard any TX packets" */
+	return peer_sends ? VHOST_PCI_VRING_DISCARD : VHOST_PCI_VRING_OFF;
+}
+
+void
+session_ring_pause(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	session->nb_retired = 0;
+	vhost_pci_vring_pause(vr);
+}
+
+void
+session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	struct session_ring *ring = &session->rings[vr->index];
+	unsigned int i;
+
+	ring->mode = ring_mode(session, vr);
+	if (session->ops.vring_changed != NULL)
+		session->ops.vring_changed(session->opaque, vr);
+	for (i = 0; i < session->nb_retired; i++)
+		close(session->retired[i]);
+	session->nb_retired = 0;
+	vhost_pci_vring_resume(vr, ring->mode);
+}
+
+static bool
+all_known(const struct vhost_pci_session *session, const struct vhost_pci_vring *vr)
+{
+	const struct session_ring *ring = &session->rings[vr->index];
+
+	return vr->started && vr->addr_set && ring->num != 0 && ring->base_set &&
+			session->features_set && session->mem != NULL;
+}
+
+/** Set the indexes of a vring that is about to start. */
+static int
+load_indexes(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	struct session_ring *ring = &session->rings[vr->index];
+	uint16_t used_idx;
+	int ret;
+
+	ret = vhost_pci_vring_set_base(vr, vr->base);
+	if (ret < 0)
+		return ret;
+	ring->loaded = true;
+	ring->error_seen = false;
+	if (vr->is_packed)
+		return 0;
+	/* "The device is supposed to read the next index in the Used Ring from [...] guest
+	 * memory": where it is not the base, an earlier back-end died with chains in its hands,
+	 * which are taken once more.
+	 */
+	used_idx = vhost_pci_load_relaxed(&vr->split.used->idx);
+	if (used_idx == vr->avail_idx)
+		return 0;
+	vhost_pci_log(VHOST_PCI_LOG_INFO, "%s: vring %u starts at its used index %u, not at %u",
+			session->name, vr->index, used_idx, vr->avail_idx);
+	return vhost_pci_vring_set_base(vr, used_idx);
+}
+
+int
+session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	struct session_ring *ring = &session->rings[vr->index];
+	bool modern = session_has_feature(session, VIRTIO_F_VERSION_1) ||
+			session_has_feature(session, VIRTIO_NET_F_MRG_RXBUF);
+	struct vhost_pci_vring_format format = {
+		.size = (uint16_t)ring->num,
+		.is_packed = session_has_feature(session, VIRTIO_F_RING_PACKED),
+		.event_idx = session_has_feature(session, VIRTIO_RING_F_EVENT_IDX),
+		.indirect = session_has_feature(session, VIRTIO_RING_F_INDIRECT_DESC),
+		.hdr_len = modern ? NET_HDR_BYTES_MODERN : NET_HDR_BYTES_LEGACY,
+	};
+	int ret;
+
+	if (!all_known(session, vr))
+		return 0;
+	ret = vhost_pci_vring_map(vr, session->mem, &format);
+	if (ret == 0 && !ring->loaded) {
+		ret = load_indexes(session, vr);
+		if (ret < 0)
+			vhost_pci_vring_unmap(vr);
+	}
+	return ret;
+}
+
+void
+session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	struct session_ring *ring = &session->rings[vr->index];
+
+	if (ring->loaded) {
+		vr->base = vhost_pci_vring_get_base(vr);
+		ring->base_set = true;
+	}
+	ring->loaded = false;
+	vr->started = false;
+	vhost_pci_vring_unmap(vr);
+	retire_fd(session, vr->kick_fd);
+	vr->kick_fd = -1;
+}
+
+void
+session_ring_reset(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	struct session_ring *ring = &session->rings[vr->index];
+
+	session_ring_pause(session, vr);
+	session_ring_stop(session, vr);
+	retire_fd(session, vr->call.fd);
+	retire_fd(session, ring->call_reader);
+	retire_fd(session, vr->err.fd);
+	retire_fd(session, ring->err_reader);
+	*ring = (struct session_ring){ .call_reader = -1, .err_reader = -1 };
+	vr->call.fd = -1;
+	vr->err.fd = -1;
+	vr->desc_uva = 0;
+	vr->avail_uva = 0;
+	vr->used_uva = 0;
+	vr->log_gpa = 0;
+	vr->addr_flags = 0;
+	vr->base = 0;
+	vr->addr_set = false;
+	vr->enabled = false;
+	vhost_pci_store_relaxed(&vr->error, VHOST_PCI_VRING_OK);
+	session_ring_resume(session, vr);
+}
+
+void
+session_stop_rings(struct vhost_pci_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; i < session->nb_vrings; i++) {
+		struct vhost_pci_vring *vr = &session->vrings[i];
+
+		if (!vr->started)
+			continue;
+		session_ring_pause(session, vr);
+		session_ring_stop(session, vr);
+		session_ring_resume(session, vr);
+	}
+}
+
+void
+session_remap_rings(struct vhost_pci_session *session)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < session->nb_vrings; i++) {
+		struct vhost_pci_vring *vr = &session->vrings[i];
+
+		if (!vr->started)
+			continue;
+		session_ring_pause(session, vr);
+		ret = session_ring_map(session, vr);
+		session_ring_resume(session, vr);
+		/* Its region may be on its way: slots are removed and added one by one. */
+		if (ret < 0)
+			vhost_pci_log(VHOST_PCI_LOG_INFO, "%s: vring %u waits for its memory: %s",
+					session->name, vr->index, strerror(-ret));
+	}
+}
+
+/* Messages */
+
+/** The vring of a message, NULL where there is none of that index. */
+static struct vhost_pci_vring *
+find_ring(struct vhost_pci_session *session, uint64_t index)
+{
+	return index < session->nb_vrings ? &session->vrings[index] : NULL;
+}
+
+int
+session_set_vring_num(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+	uint32_t num = msg->payload.state.num;
+
+	(void)reply;
+	if (vr == NULL || num == 0 || num > session->max_queue_size)
+		return -EINVAL;
+	/* VIRTIO 2.7: a split queue's size is a power of two. Looked at again at the start. */
+	if (session->features_set && !session_has_feature(session, VIRTIO_F_RING_PACKED) &&
+			(num & (num - 1)) != 0)
+		return -EINVAL;
+	if (vr->started)
+		return -EBUSY;
+	session->rings[vr->index].num = num;
+	return 0;
+}
+
+int
+session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	const struct vhost_vring_addr *addr = &msg->payload.addr;
+	struct vhost_pci_vring *vr = find_ring(session, addr->index);
+	int ret;
+
+	(void)reply;
+	if (vr == NULL || (addr->flags & ~(1u << VHOST_VRING_F_LOG)) != 0)
+		return -EINVAL;
+	/* Also while the ring runs: "must support changing some configuration aspects on the fly" */
+	session_ring_pause(session, vr);
+	vr->desc_uva = addr->desc_user_addr;
+	vr->avail_uva = addr->avail_user_addr;
+	vr->used_uva = addr->used_user_addr;
+	vr->log_gpa = addr->log_guest_addr;
+	vr->addr_flags = addr->flags;
+	vr->addr_set = true;
+	ret = session_ring_map(session, vr);
+	session_ring_resume(session, vr);
+	return ret;
+}
+
+int
+session_set_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+	bool split = session->features_set && !session_has_feature(session, VIRTIO_F_RING_PACKED);
+	struct session_ring *ring;
+	int ret;
+
+	(void)reply;
+	if (vr == NULL)
+		return -EINVAL;
+	/* "Bits 16-31: Reserved (set to zero)" */
+	if (split && msg->payload.state.num > SPLIT_BASE_MAX)
+		return -EINVAL;
+	ring = &session->rings[vr->index];
+	if (ring->loaded)
+		return -EBUSY;
+	session_ring_pause(session, vr);
+	vr->base = msg->payload.state.num;
+	ring->base_set = true;
+	ret = session_ring_map(session, vr);
+	session_ring_resume(session, vr);
+	return ret;
+}
+
+int
+session_get_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+
+	if (vr == NULL)
+		return -EINVAL;
+	session_ring_pause(session, vr);
+	session_ring_stop(session, vr);
+	session_ring_resume(session, vr);
+	vhost_pci_codec_make_reply(reply, msg->hdr.request, sizeof(reply->payload.state));
+	reply->payload.state.index = vr->index;
+	reply->payload.state.num = vr->base;
+	return 1;
+}
+
+/**
+ * Take the vring and the fd out of SET_VRING_KICK, _CALL or _ERR, and ready the fd for use.
+ *
+ * @param[out] fd Owned by the caller; -1 for "no fd".
+ */
+static int
+take_vring_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_vring **vr, int *fd)
+{
+	int ret;
+
+	*vr = find_ring(session, msg->payload.u64 & VHOST_USER_VRING_IDX_MASK);
+	if (*vr == NULL)
+		return -EINVAL;
+	*fd = vhost_pci_msg_take_fd(msg, 0);
+	if (*fd < 0)
+		return 0;
+	ret = vhost_pci_notify_fd_prepare(*fd);
+	if (ret < 0)
+		close(*fd);
+	return ret;
+}
+
+int
+session_set_vring_kick(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr;
+	int fd;
+	int ret;
+
+	(void)reply;
+	ret = take_vring_fd(session, msg, &vr, &fd);
+	if (ret < 0)
+		return ret;
+	session_ring_pause(session, vr);
+	retire_fd(session, vr->kick_fd);
+	vr->kick_fd = fd;
+	/* Without waiting for the kick itself: a kick may have come before the fd did. */
+	vr->started = true;
+	ret = vr->mem == NULL ? session_ring_map(session, vr) : 0;
+	if (ret < 0)
+		session_ring_stop(session, vr);
+	session_ring_resume(session, vr);
+	return ret;
+}
+
+/** Replace where a vring's notifications go, and the reader that keeps a pipe from breaking. */
+static int
+set_notifier(struct vhost_pci_session *session, struct vhost_pci_vring *vr,
+		struct vhost_pci_notifier *notifier, int *reader, int fd)
+{
+	int new_reader = -1;
+	int ret = 0;
+
+	if (fd >= 0)
+		ret = vhost_pci_notify_fd_hold(fd, &new_reader);
+	if (ret < 0) {
+		close(fd);
+		return ret;
+	}
+	session_ring_pause(session, vr);
+	retire_fd(session, notifier->fd);
+	retire_fd(session, *reader);
+	notifier->fd = fd;
+	*reader = new_reader;
+	session_ring_resume(session, vr);
+	return 0;
+}
+
+int
+session_set_vring_call(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr;
+	int fd;
+	int ret;
+
+	(void)reply;
+	ret = take_vring_fd(session, msg, &vr, &fd);
+	if (ret < 0)
+		return ret;
+	return set_notifier(session, vr, &vr->call, &session->rings[vr->index].call_reader, fd);
+}
+
+int
+session_set_vring_err(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr;
+	int fd;
+	int ret;
+
+	(void)reply;
+	ret = take_vring_fd(session, msg, &vr, &fd);
+	if (ret < 0)
+		return ret;
+	return set_notifier(session, vr, &vr->err, &session->rings[vr->index].err_reader, fd);
+}
+
+int
+session_set_vring_enable(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+
+	(void)reply;
+	if (vr == NULL || msg->payload.state.num > 1)
+		return -EINVAL;
+	session_ring_pause(session, vr);
+	vr->enabled = msg->payload.state.num == 1;
+	session_ring_resume(session, vr);
+	return 0;
+}
