@@ -66,7 +66,7 @@ tfe_frame_csum(const void *bytes, size_t nb_bytes, uint32_t initial)
 static inline uint64_t
 fill_word(uint64_t seed, uint64_t i)
 {
-	return (seed + i) * UINT64_C(0x9e3779b97f4a7c15);
+	return seed + i * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static uint64_t
@@ -109,17 +109,17 @@ tfe_frame_build(void *frame, uint32_t len_bytes, uint16_t stream, uint64_t seq)
 	uint8_t *p = frame;
 	struct headers headers;
 	uint32_t offset = FILL_OFFSET;
-	uint64_t word;
+	uint64_t word, i;
 
 	make_headers(&headers, len_bytes, stream);
 	memcpy(p, &headers, sizeof(headers));
 	memcpy(p + TFE_FRAME_PAYLOAD, &proof, sizeof(proof));
-	for (uint64_t i = 0; offset < len_bytes; i++, offset += sizeof(word)) {
-		uint32_t left = len_bytes - offset;
-
+	for (i = 0; offset + sizeof(word) <= len_bytes; i++, offset += sizeof(word)) {
 		word = fill_word(seed, i);
-		memcpy(p + offset, &word, left < sizeof(word) ? left : sizeof(word));
+		memcpy(p + offset, &word, sizeof(word));
 	}
+	word = fill_word(seed, i);
+	memcpy(p + offset, &word, len_bytes - offset);
 }
 
 static int

@@ -42,7 +42,13 @@ enum tfe_gen_touch {
 	TFE_GEN_TOUCH_VERIFY,  /**< as PAYLOAD, with the proof of tfe_frame.h made or checked */
 };
 
-/** What a generator shall do. */
+/** Room a guest's packet buffer takes at least, metadata included; sizes the cache footprint. */
+#define TFE_GEN_STRIDE 2304
+
+/** Bytes of a frame at most: what one segmentation offload packet may have. */
+#define TFE_GEN_FRAME_BYTES (UINT32_C(65535) + 14)
+
+/** What a generator shall do. Fields not named are best left 0. */
 struct tfe_gen_conf {
 	enum tfe_gen_dir dir;
 	enum tfe_gen_layout layout;
@@ -53,12 +59,16 @@ struct tfe_gen_conf {
 	uint32_t burst;       /**< packets a call moves at most; 0 stands for 64 */
 	uint32_t nb_bufs;     /**< chains in use; 0: as many as the ring has room for */
 	uint16_t stream;      /**< for TFE_GEN_TOUCH_VERIFY */
-	uint64_t nb_packets;  /**< transmit: stop after as many; 0: no end */
+	uint32_t stride_bytes; /**< from one chain's buffers to the next's; 0: as TFE_GEN_STRIDE has it */
+	uint64_t nb_packets; /**< transmit: stop after as many; 0: no end */
 };
 
 /** Counters of a generator. */
 struct tfe_gen_stats {
-	uint64_t nb_packets; /**< transmit: taken by the device; receive: received */
+	/** Transmit: used by the device. Receive: received, but without a touch chains are counted,
+	 * of which a mergeable packet may have many, and nb_bytes leaves out a header in each.
+	 */
+	uint64_t nb_packets;
 	uint64_t nb_bytes;   /**< of frames, without virtio-net headers */
 	uint64_t nb_bursts;  /**< calls that moved at least one packet */
 	uint64_t nb_empty;   /**< calls that moved none */
@@ -74,10 +84,10 @@ struct tfe_gen;
 /**
  * Prepare buffers and descriptors on an open device's ring; nothing is made available yet.
  *
- * The ring must be fresh (no chain added) and is the generator's until tfe_gen_destroy(). Buffers
- * come from region 0.
+ * The ring must have no chain outstanding. It is the generator's from now on: tfe_ring_*() must not
+ * add or take until tfe_ring_reset(). Buffers come from region 0 and go with the memory.
  *
- * @return 0 and *gen; -ENOMEM; -EINVAL.
+ * @return 0 and *gen; -ENOMEM; -EINVAL; -EBUSY; -ENOTSUP for INDIRECT when not negotiated.
  */
 int tfe_gen_create(struct tfe_gen **gen, struct tfe_dev *dev, unsigned int pair,
 		const struct tfe_gen_conf *conf);
@@ -90,7 +100,7 @@ void tfe_gen_destroy(struct tfe_gen *gen);
  *
  * The first call makes the chains available.
  *
- * @return packets taken from the used ring; -EPROTO when the device broke the rules (the generator
+ * @return chains taken from the used ring; -EPROTO when the device broke the rules (the generator
  *         then stays stopped).
  */
 int tfe_gen_poll(struct tfe_gen *gen);
@@ -98,10 +108,24 @@ int tfe_gen_poll(struct tfe_gen *gen);
 /** Transmit with nb_packets: all made available and used. */
 bool tfe_gen_done(const struct tfe_gen *gen);
 
-/** Read the counters. */
+/**
+ * Transmit: make no more available, wait until the device has used all there is.
+ *
+ * Each chain must come back exactly once. @return 0, -ETIMEDOUT (chains were lost), -EPROTO.
+ */
+int tfe_gen_drain(struct tfe_gen *gen, int timeout_ms);
+
+/**
+ * Start anew on the ring after tfe_dev_reconnect(), which has reset it; or after tfe_gen_drain().
+ *
+ * Counters and sequence numbers go on; a transmitter with nb_packets gets as many again.
+ */
+void tfe_gen_restart(struct tfe_gen *gen);
+
+/** Read the counters; any thread. */
 void tfe_gen_stats(const struct tfe_gen *gen, struct tfe_gen_stats *stats);
 
-/** Why tfe_gen_poll() returned -EPROTO; or NULL. */
+/** Why tfe_gen_poll() returned -EPROTO; or NULL. Any thread. */
 const char *tfe_gen_error(const struct tfe_gen *gen);
 
 /** A thread that polls generators in turn. */
