@@ -12,6 +12,13 @@
 
 #include "vhost_pci_chain.h"
 
+/**
+ * With the event index a driver is kept from kicking by an event that it has passed, and the
+ * event comes by again after 2^16 chains: it is moved on each time so many were taken. At most
+ * 2^15, so that the driver, which may be a queue size ahead, does not get there first.
+ */
+#define VHOST_PCI_SPLIT_KICK_DISTANCE 0x4000
+
 /** Walk a chain of more than one descriptor, from its already loaded head on. */
 int vhost_pci_split_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		struct vhost_pci_desc desc, enum vhost_pci_dir dir);
@@ -50,13 +57,13 @@ vhost_pci_split_avail_event(const struct vhost_pci_vring *vr)
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_split_nb_avail(struct vhost_pci_vring *vr)
 {
-	uint16_t nb;
-
 	/* Partner: the driver's store of avail idx, after the entries (VIRTIO 2.7.13.3). */
-	vr->avail_seen = vhost_pci_load_acquire(&vr->split.avail->idx);
-	nb = (uint16_t)(vr->avail_seen - vr->avail_idx);
+	uint16_t seen = vhost_pci_load_acquire(&vr->split.avail->idx);
+	uint16_t nb = (uint16_t)(seen - vr->avail_idx);
+
 	if (vhost_pci_unlikely(nb > vr->size))
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_AVAIL_IDX);
+	vr->avail_seen = seen;
 	return nb;
 }
 
@@ -93,7 +100,6 @@ vhost_pci_split_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_split_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len)
 {
-	/* One store for the whole entry {id, len}; used entries are 4-byte aligned only. */
 	struct vring_used_elem *elem = &vr->split.used->ring[vr->used_idx & (vr->size - 1)];
 
 	vhost_pci_store_relaxed(&elem->id, chain->id);
@@ -102,11 +108,30 @@ vhost_pci_split_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *ch
 	vr->nb_unflushed++;
 }
 
+/** See vhost_pci_ring_ask_kick(). */
+static inline void
+vhost_pci_split_ask_kick(struct vhost_pci_vring *vr, bool on)
+{
+	if (!vr->event_idx) {
+		vhost_pci_store_relaxed(&vr->split.used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
+		return;
+	}
+	/* The event that is the farthest away is the one that was passed last. */
+	vr->kick_event = (uint16_t)(on ? vr->avail_idx : vr->avail_idx - 1);
+	vhost_pci_store_relaxed(vhost_pci_split_avail_event(vr), vr->kick_event);
+}
+
 /** See vhost_pci_ring_flush(). */
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_split_flush(struct vhost_pci_vring *vr)
 {
+	if (vr->nb_unflushed == 0)
+		return;
 	vr->nb_unflushed = 0;
+	/* The driver can't go beyond what is returned to it now, and the queue size more. */
+	if (vr->event_idx && !vr->notify_peer &&
+			(uint16_t)(vr->avail_idx - vr->kick_event) >= VHOST_PCI_SPLIT_KICK_DISTANCE)
+		vhost_pci_split_ask_kick(vr, false);
 	/* Partner: the driver's load of used idx, before it reads the entries (2.7.14). */
 	vhost_pci_store_release(&vr->split.used->idx, vr->used_idx);
 }
@@ -126,18 +151,6 @@ vhost_pci_split_call_wanted(struct vhost_pci_vring *vr)
 	return !valid ||
 			vring_need_event(vhost_pci_load_relaxed(vhost_pci_split_used_event(vr)),
 					vr->used_idx, old);
-}
-
-/** See vhost_pci_ring_ask_kick(). */
-static inline void
-vhost_pci_split_ask_kick(struct vhost_pci_vring *vr, bool on)
-{
-	if (!vr->event_idx)
-		vhost_pci_store_relaxed(&vr->split.used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY);
-	else
-		/* The event that is the farthest away is the one that was passed last. */
-		vhost_pci_store_relaxed(vhost_pci_split_avail_event(vr),
-				(uint16_t)(on ? vr->avail_idx : vr->avail_idx - 1));
 }
 
 #endif /* VHOST_PCI_SPLIT_H */

@@ -208,6 +208,8 @@ vhost_pci_vring_set_base(struct vhost_pci_vring *vr, uint32_t base)
 		vr->used_idx = (uint16_t)base;
 	}
 	vr->avail_seen = vr->avail_idx;
+	/* As far away as it can be: it is written at the first opportunity. */
+	vr->kick_event = (uint16_t)(vr->avail_idx + 0x8000);
 	vr->signalled_idx = vr->used_idx;
 	vr->signalled_valid = false;
 	vr->nb_unflushed = 0;

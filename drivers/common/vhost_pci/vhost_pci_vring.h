@@ -107,6 +107,7 @@ struct vhost_pci_vring {
 	uint16_t flush_slot;    /**< Packed: slot of the first used entry not yet published. */
 	uint16_t flush_flags;   /**< Packed: its flags, withheld until the flush. */
 	uint16_t nb_unflushed;  /**< Used entries written but not yet published. */
+	uint16_t kick_event;    /**< Split: the avail event last written. */
 	uint32_t nb_segs;       /**< Segments in use in segs. */
 	bool notify_peer;       /**< The front-end is asked to kick (interrupt mode). */
 	struct vhost_pci_mem_cache cache;
