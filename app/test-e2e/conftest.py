@@ -15,9 +15,9 @@ sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
 from harness import backend as backend_module  # noqa: E402
-from harness import tap, testpmd                # noqa: E402
-from harness.process import ProcessError, kill_all  # noqa: E402
-from harness.stage import Stage                 # noqa: E402
+from harness import guest_image, qemu, tap, testpmd  # noqa: E402
+from harness.process import kill_all            # noqa: E402
+from harness.stage import Stage, opened         # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,19 +66,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.sections.append((f"logs, kept in {kept}", stage.tails()))
 
 
-def _run(stage: Stage, name: str) -> Iterator[Stage]:
-    try:
-        yield stage
-    finally:
-        try:
-            stage.close()
-        except ProcessError as error:
-            kept = stage.keep_logs(f"{name}-teardown")
-            raise ProcessError(f"{error}\nlogs are in {kept}") from None
-        finally:
-            stage.discard()
-
-
 @pytest.fixture(scope="session")
 def backend() -> backend_module.BackEnd:
     """The driver under test."""
@@ -88,11 +75,17 @@ def backend() -> backend_module.BackEnd:
 @pytest.fixture
 def stage(backend: backend_module.BackEnd, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A private folder and processes for one test."""
-    yield from _run(Stage(backend), request.node.name)
+    with opened(backend, request.node.name) as one:
+        yield one
 
 
-@pytest.fixture(scope="module")
-def module_stage(backend: backend_module.BackEnd,
-                 request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """The same, shared by the tests of a file."""
-    yield from _run(Stage(backend), request.node.name)
+@pytest.fixture(scope="session")
+def image() -> guest_image.GuestImage:
+    """Kernel and initramfs of the guests."""
+    reason = qemu.program_missing()
+    if reason:
+        pytest.skip(reason)
+    try:
+        return guest_image.image()
+    except guest_image.ImageError as error:
+        pytest.skip(f"no guest image: {error}")

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import shutil
 import tempfile
-from typing import List, Sequence, Tuple, TypeVar
+from typing import Iterator, List, Sequence, Tuple, TypeVar
 
 from . import settings
 from .backend import BackEnd
-from .process import Process
+from .process import Process, ProcessError
 from .testpmd import Testpmd
 
 P = TypeVar("P", bound=Process)
@@ -110,6 +111,22 @@ class Stage:
     def discard(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def opened(backend: BackEnd, test: str) -> Iterator[Stage]:
+    """A stage for a test, or several; what is found when it closes fails the test."""
+    stage = Stage(backend)
+    try:
+        yield stage
+    finally:
+        try:
+            stage.close()
+        except ProcessError as error:
+            kept = stage.keep_logs(f"{test}-teardown")
+            raise ProcessError(f"{error}\nlogs are in {kept}") from None
+        finally:
+            stage.discard()
 
 
 def pair_args(queues: int) -> Tuple[str, ...]:

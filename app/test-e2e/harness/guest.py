@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A Linux guest, controlled by commands over its console."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Tuple
+
+from .process import Process, ProcessError, wait_until
+
+#: Size of the file that is moved between guests.
+FILE_BYTES = 16 << 20
+_FILE = "/srv/file"
+
+
+class CommandError(ProcessError):
+    """A command in a guest has failed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """Counters of a guest's interface."""
+
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+
+
+class Guest:
+    """What QEMU's and UML's guests have in common; `process` has the console."""
+
+    process: Process
+    interface = "eth0"
+    address = ""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def wait_boot(self, timeout: float = 60, mark: int = 0) -> None:
+        """Wait until the guest takes commands."""
+        self.process.out.expect(r"@ready \S+\n", timeout, mark, failure="Kernel panic")
+
+    def try_run(self, command: str, timeout: float = 30) -> Tuple[int, str]:
+        """Run a shell command; its exit status and what it printed."""
+        self._number += 1
+        out = self.process.out
+        mark = out.mark()
+        self.process.write(f"{self._number} {command}\n")
+        match = out.expect(
+            rf"(?s:@begin {self._number}\n(?P<text>.*?)\n@end {self._number} (?P<status>\d+)\n)",
+            timeout, mark, failure="Kernel panic")
+        return int(match["status"]), match["text"].strip()
+
+    def run(self, command: str, timeout: float = 30) -> str:
+        """Run a shell command that must succeed; what it printed."""
+        status, text = self.try_run(command, timeout)
+        if status != 0:
+            raise CommandError(f"{self.process.name}: {command!r} ended with {status}: {text}")
+        return text
+
+    def configure(self, address: str) -> None:
+        """Give the interface an address of 10.0.0.0/24 and bring it up."""
+        self.address = address
+        self.run(f"ip addr add {address}/24 dev {self.interface} && "
+                 f"ip link set {self.interface} up")
+
+    def carrier(self) -> bool:
+        """Whether the interface, which must be up, sees a link."""
+        return self.run(f"cat /sys/class/net/{self.interface}/carrier") == "1"
+
+    def wait_carrier(self, up: bool, timeout: float = 20) -> None:
+        """Wait until the guest sees the link up, or down."""
+        wait_until(lambda: self.carrier() == up, timeout,
+                   f"{self.process.name}: carrier {'up' if up else 'down'}", 0.1)
+
+    def reaches(self, peer: "Guest") -> bool:
+        """Whether one echo request is answered within a second."""
+        return self.try_run(f"ping -c 1 -W 1 {peer.address}")[0] == 0
+
+    def wait_reaches(self, peer: "Guest", timeout: float = 30) -> None:
+        """Wait for the first answer, while links and neighbour tables settle."""
+        wait_until(lambda: self.reaches(peer), timeout,
+                   f"{self.process.name} to reach {peer.address}", 0.1)
+
+    def ping(self, peer: "Guest", count: int = 10, size: int = 56) -> None:
+        """Send echo requests as fast as they are answered; all must be."""
+        text = self.run(f"ping -q -A -c {count} -s {size} -w 10 {peer.address}", 20)
+        match = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
+        if not match or match[1] != match[2]:
+            raise CommandError(f"{self.process.name}: echoes are missing: {text}")
+
+    def make_file(self, size: int = FILE_BYTES) -> str:
+        """Make a file of random content and offer it by HTTP; its checksum."""
+        self.run(f"head -c {size} /dev/urandom >{_FILE}", 60)
+        return self._offer_file()
+
+    def fetch_file(self, peer: "Guest", timeout: float = 60) -> str:
+        """Get the peer's file by TCP, and offer what has arrived; its checksum."""
+        name = _FILE.rpartition("/")[2]
+        self.run(f"wget -q -O {_FILE}.new http://{peer.address}/{name} && mv {_FILE}.new {_FILE}",
+                 timeout)
+        return self._offer_file()
+
+    def _offer_file(self) -> str:
+        if self.try_run("pidof httpd")[0] != 0:
+            self.run("httpd -h /srv")
+        return self.run(f"sha256sum {_FILE}", 60)
+
+    def traffic(self) -> Traffic:
+        """The interface's counters."""
+        names = [field.name for field in dataclasses.fields(Traffic)]
+        files = " ".join(f"/sys/class/net/{self.interface}/statistics/{name}" for name in names)
+        return Traffic(*map(int, self.run(f"cat {files}").split()))
+
+    def checksum_errors(self) -> int:
+        """Packets dropped for a wrong TCP or UDP checksum."""
+        total = 0
+        lines = self.run("cat /proc/net/snmp").splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            fields = dict(zip(names.split(), values.split()))
+            total += int(fields.get("InCsumErrors", 0))
+        return total
+
+    def features(self) -> int:
+        """The virtio features that driver and device have agreed on."""
+        bits = self.run(f"cat /sys/class/net/{self.interface}/device/features")
+        return sum(1 << place for place, bit in enumerate(bits) if bit == "1")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Linux guests in QEMU, without hardware virtualization."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import socket
+from typing import Any, Dict, List
+
+from . import settings
+from .guest import Guest
+from .guest_image import GuestImage
+from .process import Process, ProcessError, wait_until
+from .stage import Stage
+
+PROGRAM = "qemu-system-x86_64"
+
+
+@dataclasses.dataclass(frozen=True)
+class Nic:
+    """A virtio-net device with a vhost-user back-end."""
+
+    socket: str
+    #: Whether QEMU connects (and connects again), or waits to be connected to.
+    server: bool = False
+    queues: int = 1
+    #: Further properties of the device, such as {"csum": "off"}.
+    properties: Dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def args(self, path: str, mac: str) -> List[str]:
+        """QEMU's arguments."""
+        role = "server=on,wait=off" if self.server else "server=off,reconnect=1"
+        netdev = "vhost-user,id=n0,chardev=c0,vhostforce=on"
+        # Under TCG, QEMU 7.2 crashes when the driver starts a device with vectors.
+        device = f"virtio-net-pci,netdev=n0,mac={mac},vectors=0"
+        if self.queues > 1:
+            netdev += f",queues={self.queues}"
+            device += ",mq=on"
+        device += "".join(f",{name}={value}" for name, value in self.properties.items())
+        return ["-chardev", f"socket,id=c0,path={path},{role}", "-netdev", netdev,
+                "-device", device]
+
+
+class Qmp:
+    """The machine protocol: commands to the running QEMU."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(settings.deadline(20))
+        self._socket.connect(path)
+        self._file = self._socket.makefile("r", encoding="utf-8")
+        self._file.readline()
+        self.execute("qmp_capabilities")
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """Run a command; its result."""
+        message: Dict[str, Any] = {"execute": command}
+        if arguments:
+            message["arguments"] = arguments
+        self._socket.sendall((json.dumps(message) + "\n").encode())
+        while True:
+            line = self._file.readline()
+            if not line:
+                raise ProcessError(f"QEMU closed its control socket during {command}")
+            reply = json.loads(line)
+            if "event" in reply:
+                continue
+            if "error" in reply:
+                raise ProcessError(f"{command}: {reply['error']}")
+            return reply["return"]
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._file.close()
+        self._socket.close()
+
+
+class QemuGuest(Guest):
+    """A guest in a QEMU of its own."""
+
+    def __init__(self, stage: Stage, name: str, number: int, image: GuestImage, nic: Nic,
+                 cpus: int = 1) -> None:
+        super().__init__()
+        self._qmp_path = stage.path(stage.unique(name) + ".qmp")
+        mac = f"52:54:00:00:00:{number:02x}"
+        argv = [
+            PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
+            "-machine", "q35,memory-backend=m0", "-accel", "tcg,thread=multi",
+            "-cpu", "max", "-smp", str(cpus), "-m", "256",
+            "-object", "memory-backend-memfd,id=m0,size=256M,share=on",
+            "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
+            "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on",
+            "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
+            "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
+            *nic.args(stage.path(nic.socket), mac),
+        ]
+        self.process = stage.add(Process(stage.unique(name), argv, stage.folder))
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """Run one command of the machine protocol."""
+        def connect() -> Any:
+            try:
+                return Qmp(self._qmp_path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+
+        connection = wait_until(connect, 10, "QEMU's control socket")
+        try:
+            return connection.execute(command, **arguments)
+        finally:
+            connection.close()
+
+    def reset(self, timeout: float = 60) -> None:
+        """Press the reset button, and wait until the guest is back."""
+        mark = self.process.out.mark()
+        self.qmp("system_reset")
+        self.wait_boot(timeout, mark)
+
+
+def program_missing() -> str:
+    """Why QEMU can't run here, or nothing."""
+    return "" if shutil.which(PROGRAM) else f"{PROGRAM} is not installed"
