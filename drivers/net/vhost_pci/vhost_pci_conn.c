@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_conn.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vhost_pci_drv_log.h"
+#include "vhost_pci_ethdev.h"
+#include "vhost_pci_trace.h"
+
+/** Messages handled at one go: EAL's interrupt thread serves other devices as well. */
+#define MESSAGE_BATCH 64
+
+int
+vhost_pci_conn_open(struct vhost_pci_port *port, struct vhost_pci_transport *transport)
+{
+	int ret;
+
+	port->transport = transport;
+	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_TRANSPORT, transport->event_fd,
+			vhost_pci_conn_event);
+	if (ret < 0) {
+		vhost_pci_conn_close(port);
+		return ret;
+	}
+	port->stats.connections++;
+	vhost_pci_trace_connected(vhost_pci_port_id(port));
+	DRV_LOG(INFO, "%s: front-end connected", vhost_pci_port_name(port));
+	return 0;
+}
+
+void
+vhost_pci_conn_close(struct vhost_pci_port *port)
+{
+	if (port->transport == NULL)
+		return;
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TRANSPORT);
+	/* The session lets go of memory that the transport has mapped, so it is first. */
+	vhost_pci_session_reset(port->session);
+	vhost_pci_transport_close(port->transport);
+	port->transport = NULL;
+	port->peer_mtu = 0;
+}
+
+/** End a connection because of an error (negative), or because the peer ended it (0). */
+static void
+conn_end(struct vhost_pci_port *port, int error, const char *what)
+{
+	vhost_pci_trace_disconnected(vhost_pci_port_id(port), error);
+	if (error == 0 || error == -ECONNRESET) {
+		port->stats.lost++;
+		DRV_LOG(INFO, "%s: front-end disconnected", vhost_pci_port_name(port));
+	} else {
+		port->stats.closed++;
+		DRV_LOG(ERR, "%s: %s: %s; connection closed", vhost_pci_port_name(port), what,
+				strerror(-error));
+	}
+	vhost_pci_conn_close(port);
+	port->door->disconnected(port);
+}
+
+void
+vhost_pci_conn_event(struct vhost_pci_port *port)
+{
+	struct vhost_pci_msg msg, reply;
+	uint32_t request;
+	unsigned int nb;
+	int ret;
+
+	for (nb = 0; nb < MESSAGE_BATCH && port->transport != NULL; nb++) {
+		ret = vhost_pci_transport_recv(port->transport, &msg);
+		if (ret == -EAGAIN)
+			return;
+		if (ret <= 0) {
+			conn_end(port, ret, "bad message");
+			return;
+		}
+		request = msg.hdr.request;
+		ret = vhost_pci_session_handle(port->session, &msg, &reply);
+		vhost_pci_trace_message(vhost_pci_port_id(port), request, ret);
+		if (ret == 1)
+			ret = vhost_pci_transport_send(port->transport, &reply);
+		if (ret < 0) {
+			conn_end(port, ret, vhost_pci_codec_name(request));
+			return;
+		}
+	}
+}
+
+void
+vhost_pci_conn_check_vrings(struct vhost_pci_port *port)
+{
+	if (vhost_pci_session_check_vrings(port->session) > 0 && port->transport != NULL)
+		conn_end(port, -EPROTO, "broken vring");
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_malloc.h>
+
+#include "vhost_pci_compat.h"
+#include "vhost_pci_conn.h"
+#include "vhost_pci_drv_log.h"
+#include "vhost_pci_ethdev.h"
+#include "vhost_pci_features.h"
+#include "vhost_pci_intr.h"
+#include "vhost_pci_queue.h"
+#include "vhost_pci_trace.h"
+#include "vhost_pci_transport_unix.h"
+
+/** Tell the application what has changed. Port not locked, and not used after the last event. */
+static void
+port_notify(struct rte_eth_dev *eth_dev, bool queue_changed, bool link_changed)
+{
+	if (queue_changed)
+		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
+	if (link_changed)
+		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_INTR_LSC, NULL);
+}
+
+/** The callback of EAL's interrupt thread for all events of a port. */
+static void
+port_event(void *arg)
+{
+	struct vhost_pci_port *port = arg;
+	struct rte_eth_dev *eth_dev = port->eth_dev;
+	struct epoll_event ready[VHOST_PCI_NB_EVENTS];
+	bool is_ready[VHOST_PCI_NB_EVENTS] = { false };
+	bool link_changed, queue_changed;
+	int i, nb;
+
+	vhost_pci_port_lock(port);
+	nb = epoll_wait(port->epoll_fd, ready, VHOST_PCI_NB_EVENTS, 0);
+	for (i = 0; i < nb; i++)
+		is_ready[ready[i].data.u32] = true;
+	for (i = 0; i < VHOST_PCI_NB_EVENTS; i++) {
+		/* An earlier event may have ended what this one is about. */
+		if (is_ready[i] && port->event_fd[i] >= 0)
+			port->event_fn[i](port);
+	}
+	vhost_pci_intr_wake_changed(port);
+	link_changed = port->link_changed;
+	queue_changed = port->queue_changed;
+	port->link_changed = false;
+	port->queue_changed = false;
+	vhost_pci_port_unlock(port);
+
+	/* Last of all: a callback may close the port. */
+	port_notify(eth_dev, queue_changed, link_changed);
+}
+
+int
+vhost_pci_port_watch(struct vhost_pci_port *port, enum vhost_pci_event event, int fd,
+		vhost_pci_event_fn_t fn)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = event };
+
+	if (epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return -errno;
+	port->event_fd[event] = fd;
+	port->event_fn[event] = fn;
+	return 0;
+}
+
+void
+vhost_pci_port_unwatch(struct vhost_pci_port *port, enum vhost_pci_event event)
+{
+	if (port->event_fd[event] < 0)
+		return;
+	epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, port->event_fd[event], NULL);
+	port->event_fd[event] = -1;
+}
+
+/** A vring has written that it is broken. */
+static void
+broken_event(struct vhost_pci_port *port)
+{
+	uint64_t count;
+
+	if (read(port->broken_fd, &count, sizeof(count)) < 0)
+		return;
+	vhost_pci_conn_check_vrings(port);
+}
+
+void
+vhost_pci_port_update_link(struct vhost_pci_port *port)
+{
+	bool up = port->started && port->admin_up && vhost_pci_session_is_ready(port->session);
+	struct rte_eth_link link = {
+		.link_speed = up ? RTE_ETH_SPEED_NUM_10G : RTE_ETH_SPEED_NUM_NONE,
+		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
+		.link_autoneg = RTE_ETH_LINK_FIXED,
+		.link_status = up ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN,
+	};
+
+	/* Returns -1 where the status is what it was. */
+	if (rte_eth_linkstatus_set(port->eth_dev, &link) < 0)
+		return;
+	port->link_changed = true;
+	vhost_pci_trace_link(vhost_pci_port_id(port), up);
+	DRV_LOG(INFO, "%s: link %s", vhost_pci_port_name(port), up ? "up" : "down");
+}
+
+void
+vhost_pci_port_set_state(struct vhost_pci_port *port, bool started, bool admin_up)
+{
+	port->started = started;
+	port->admin_up = admin_up;
+	vhost_pci_session_set_admin_up(port->session, started && admin_up);
+	vhost_pci_port_update_link(port);
+	vhost_pci_intr_wake_changed(port);
+	/* An application that starts or stops a port knows it; events are for what it can't know. */
+	port->link_changed = false;
+	port->queue_changed = false;
+}
+
+static void
+on_ready_changed(void *opaque, bool ready)
+{
+	struct vhost_pci_port *port = opaque;
+
+	RTE_SET_USED(ready);
+	vhost_pci_port_update_link(port);
+}
+
+static void
+on_vring_changed(void *opaque, struct vhost_pci_vring *vr)
+{
+	struct vhost_pci_port *port = opaque;
+	uint16_t queue_id = (uint16_t)(vr->index / 2);
+
+	/* Virtqueue 2n is filled by us, 2n + 1 by the front-end (VIRTIO 5.1.2). */
+	if (vr->index % 2 != 0)
+		vhost_pci_rxq_bind(port, queue_id);
+	else
+		vhost_pci_txq_bind(port, queue_id);
+	port->queue_changed = true;
+	vhost_pci_trace_vring(vhost_pci_port_id(port), (uint16_t)vr->index,
+			vhost_pci_session_vring_mode(port->session, vr));
+}
+
+static int
+on_set_mtu(void *opaque, uint16_t mtu)
+{
+	struct vhost_pci_port *port = opaque;
+
+	/* The front-end tells its driver this MTU: frames of that size are what will come. */
+	if (mtu < VHOST_PCI_MIN_MTU)
+		return -EINVAL;
+	port->peer_mtu = mtu;
+	port->eth_dev->data->mtu = mtu;
+	DRV_LOG(INFO, "%s: front-end set MTU %u", vhost_pci_port_name(port), mtu);
+	return 0;
+}
+
+static int
+on_send_rarp(void *opaque, const uint8_t mac[6])
+{
+	struct vhost_pci_port *port = opaque;
+
+	return vhost_pci_rxq_send_rarp(port, mac);
+}
+
+static void
+on_features_changed(void *opaque, uint64_t features)
+{
+	struct vhost_pci_port *port = opaque;
+
+	vhost_pci_trace_features(vhost_pci_port_id(port), features);
+	DRV_LOG(INFO, "%s: features 0x%" PRIx64, vhost_pci_port_name(port), features);
+}
+
+static int
+on_map_region(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	struct vhost_pci_port *port = opaque;
+
+	if (port->transport == NULL)
+		return -ENOTCONN;
+	return port->transport->ops->map_region(port->transport, fd, mmap_offset, size, mapping);
+}
+
+static int
+on_open_channel(void *opaque, int fd, struct vhost_pci_transport **channel)
+{
+	RTE_SET_USED(opaque);
+	return vhost_pci_unix_channel_create(fd, channel);
+}
+
+static const struct vhost_pci_session_ops session_ops = {
+	.ready_changed = on_ready_changed,
+	.vring_changed = on_vring_changed,
+	.set_mtu = on_set_mtu,
+	.send_rarp = on_send_rarp,
+	.features_changed = on_features_changed,
+	.map_region = on_map_region,
+	.open_channel = on_open_channel,
+};
+
+/** Make the epoll set, with the eventfd of broken vrings in it, and register it with EAL. */
+static int
+port_events_init(struct vhost_pci_port *port)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < VHOST_PCI_NB_EVENTS; i++)
+		port->event_fd[i] = -1;
+	port->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (port->epoll_fd < 0)
+		return -errno;
+	port->broken_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (port->broken_fd < 0) {
+		ret = -errno;
+		goto err_close_epoll;
+	}
+	port->intr_handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+	if (port->intr_handle == NULL) {
+		ret = -ENOMEM;
+		goto err_close_broken;
+	}
+	rte_intr_fd_set(port->intr_handle, port->epoll_fd);
+	/* EAL does not read from an fd of this type, it only calls back. */
+	rte_intr_type_set(port->intr_handle, RTE_INTR_HANDLE_EXT);
+	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_BROKEN, port->broken_fd, broken_event);
+	if (ret < 0)
+		goto err_free_handle;
+	ret = rte_intr_callback_register(port->intr_handle, port_event, port);
+	if (ret < 0)
+		goto err_free_handle;
+	return 0;
+
+err_free_handle:
+	rte_intr_instance_free(port->intr_handle);
+err_close_broken:
+	close(port->broken_fd);
+err_close_epoll:
+	close(port->epoll_fd);
+	return ret;
+}
+
+/** Called by EAL, with a handle of its own, when the last callback of a closed port is over. */
+static void
+port_events_gone(struct rte_intr_handle *intr_handle, void *arg)
+{
+	RTE_SET_USED(arg);
+	close(rte_intr_fd_get(intr_handle));
+}
+
+/**
+ * After this no event is handled; the epoll set is still there. Port not locked: a callback under
+ * way wants the lock.
+ *
+ * @return Whether EAL closes the epoll set: in a callback of its own a port can't wait for the
+ *	   callback's end.
+ */
+static bool
+port_events_stop(struct vhost_pci_port *port)
+{
+	bool later = rte_thread_is_intr() &&
+			rte_intr_callback_unregister_pending(port->intr_handle, port_event, port,
+					port_events_gone) > 0;
+
+	if (!later)
+		rte_intr_callback_unregister_sync(port->intr_handle, port_event, port);
+	return later;
+}
+
+static void
+port_events_fini(struct vhost_pci_port *port, bool close_epoll)
+{
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_BROKEN);
+	close(port->broken_fd);
+	if (close_epoll)
+		close(port->epoll_fd);
+	rte_intr_instance_free(port->intr_handle);
+}
+
+static int
+port_session_init(struct vhost_pci_port *port)
+{
+	struct vhost_pci_session_config config = {
+		.features = port->features,
+		.protocol_features = vhost_pci_protocol_features(&port->config),
+		.max_queue_pairs = port->config.max_queue_pairs,
+		.max_queue_size = port->config.max_queue_size,
+		.name = vhost_pci_port_name(port),
+	};
+	unsigned int i;
+	int ret;
+
+	ret = vhost_pci_session_create(&config, &session_ops, port, &port->session);
+	if (ret < 0)
+		return ret;
+	for (i = 0; i < vhost_pci_session_nb_vrings(port->session); i++)
+		vhost_pci_session_vring(port->session, i)->broken_fd = port->broken_fd;
+	return 0;
+}
+
+int
+vhost_pci_port_init(struct vhost_pci_port *port, struct rte_eth_dev *eth_dev,
+		const struct vhost_pci_port_config *config, const struct vhost_pci_door_ops *door,
+		void *door_data)
+{
+	int ret;
+
+	port->eth_dev = eth_dev;
+	port->config = *config;
+	port->door = door;
+	port->door_data = door_data;
+	port->features = vhost_pci_features(config);
+	port->admin_up = true;
+	pthread_mutex_init(&port->lock, NULL);
+	port->rxq = calloc(config->max_queue_pairs, sizeof(port->rxq[0]));
+	port->txq = calloc(config->max_queue_pairs, sizeof(port->txq[0]));
+	if (port->rxq == NULL || port->txq == NULL) {
+		ret = -ENOMEM;
+		goto err_free_queues;
+	}
+	ret = port_events_init(port);
+	if (ret < 0)
+		goto err_free_queues;
+	ret = port_session_init(port);
+	if (ret < 0)
+		goto err_fini_events;
+	return 0;
+
+err_fini_events:
+	port_events_fini(port, !port_events_stop(port));
+err_free_queues:
+	free(port->txq);
+	free(port->rxq);
+	pthread_mutex_destroy(&port->lock);
+	return ret;
+}
+
+int
+vhost_pci_port_open(struct vhost_pci_port *port)
+{
+	int ret;
+
+	vhost_pci_port_lock(port);
+	ret = port->door->open(port);
+	vhost_pci_port_unlock(port);
+	return ret;
+}
+
+void
+vhost_pci_port_fini(struct vhost_pci_port *port)
+{
+	bool eal_closes = port_events_stop(port);
+
+	vhost_pci_port_lock(port);
+	vhost_pci_conn_close(port);
+	port->door->close(port);
+	vhost_pci_session_destroy(port->session);
+	port_events_fini(port, !eal_closes);
+	vhost_pci_port_unlock(port);
+
+	free(port->txq);
+	free(port->rxq);
+	pthread_mutex_destroy(&port->lock);
+}
