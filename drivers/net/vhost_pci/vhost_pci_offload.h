@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * The virtio-net header (VIRTIO 5.1.6) and what it asks for or promises, against an mbuf's flags.
+ *
+ * All functions: the thread that polls the queue.
+ */
+
+#ifndef VHOST_PCI_OFFLOAD_H
+#define VHOST_PCI_OFFLOAD_H
+
+#include <linux/virtio_net.h>
+
+#include "vhost_pci_queue.h"
+
+/** The longest virtio-net header: with num_buffers. */
+#define VHOST_PCI_HDR_LEN_MAX sizeof(struct virtio_net_hdr_v1)
+
+/** Features with which a front-end's header may ask for something. */
+#define VHOST_PCI_RX_OFFLOAD_FEATURES \
+	(VHOST_PCI_FEATURE(NET_F_CSUM) | VHOST_PCI_FEATURE(NET_F_HOST_TSO4) | \
+			VHOST_PCI_FEATURE(NET_F_HOST_TSO6) | VHOST_PCI_FEATURE(NET_F_HOST_UFO))
+
+/**
+ * Do for a received packet what its header asks for: checksum, segmentation.
+ *
+ * @param hdr	The header, copied out of shared memory.
+ * @param m	The whole packet.
+ * @return 0; -EBADMSG where the header contradicts the packet, which is then to be dropped.
+ *
+ * Clause: VIRTIO 5.1.6.2 (what a driver may send), 5.1.6.2.2 (what a device must check).
+ */
+int vhost_pci_rx_offload(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
+		struct rte_mbuf *m);
+
+/** Whether an mbuf asks for anything at transmission that is not just a copy. */
+static inline bool
+vhost_pci_tx_has_offload(const struct rte_mbuf *m)
+{
+	return (m->ol_flags &
+			       (RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_TX_IP_CKSUM |
+					       RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG |
+					       RTE_MBUF_F_TX_UDP_SEG)) != 0;
+}
+
+/** Headers of a packet that are rewritten on their way: all that has a length in an mbuf. */
+#define VHOST_PCI_TX_HEADERS_MAX 1024
+
+/** What goes before the copy of an mbuf; the mbuf itself is never written to. */
+struct vhost_pci_tx_prefix {
+	struct virtio_net_hdr_v1 hdr;
+	bool sw_csum;         /**< A checksum was computed here. */
+	uint32_t skip;        /**< Bytes at the mbuf's start that are replaced by ... */
+	uint32_t headers_len; /**< ... as many of the following. */
+	uint8_t headers[VHOST_PCI_TX_HEADERS_MAX];
+};
+
+/**
+ * Do for a packet to be sent what its flags ask for, or tell the front-end to.
+ *
+ * @param features Negotiated with the front-end.
+ * @param m	A packet for which vhost_pci_tx_has_offload() is true.
+ * @param[out] prefix All but num_buffers, which is 0.
+ * @return 0; -ENOTSUP for what neither this driver nor the front-end can do; -EINVAL where lengths
+ *	   in the mbuf contradict the packet.
+ */
+int vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
+		struct vhost_pci_tx_prefix *prefix);
+
+#endif /* VHOST_PCI_OFFLOAD_H */

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_queue.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <rte_malloc.h>
+
+#include "vhost_pci_drv_log.h"
+#include "vhost_pci_ethdev.h"
+
+/** Chains that one packet takes at most: each has room for the header at least, 10 bytes. */
+#define MAX_PACKET_CHAINS (VHOST_PCI_MAX_FRAME_LEN / 10 + 2)
+
+/** Chains that may be taken before a packet looks for its own (vhost_pci_tx.c). */
+#define SPARE_CHAINS (2 * VHOST_PCI_BATCH + 2)
+
+/** The part of an mbuf that is the same for each fresh one. */
+static uint64_t
+mbuf_rearm(uint16_t port_id)
+{
+	struct rte_mbuf m;
+	uint64_t rearm;
+
+	memset(&m, 0, sizeof(m));
+	m.data_off = RTE_PKTMBUF_HEADROOM;
+	m.nb_segs = 1;
+	m.port = port_id;
+	rte_mbuf_refcnt_set(&m, 1);
+	memcpy(&rearm, RTE_PTR_ADD(&m, VHOST_PCI_MBUF_REARM), sizeof(rearm));
+	return rearm;
+}
+
+int
+vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb_desc,
+		unsigned int socket_id, const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	struct vhost_pci_rxq *rxq;
+	uint16_t data_room = rte_pktmbuf_data_room_size(pool);
+
+	if (data_room < RTE_PKTMBUF_HEADROOM + RTE_ETHER_MIN_LEN) {
+		DRV_LOG(ERR, "%s: mbufs of %u bytes are too small", vhost_pci_port_name(port),
+				data_room);
+		return -EINVAL;
+	}
+	rxq = rte_zmalloc_socket("vhost_pci_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE,
+			(int)socket_id);
+	if (rxq == NULL)
+		return -ENOMEM;
+	rxq->port = port;
+	rxq->queue_id = queue_id;
+	rxq->nb_desc = nb_desc;
+	rxq->drop_en = conf->rx_drop_en;
+	rxq->pool = pool;
+	rxq->rearm = mbuf_rearm(vhost_pci_port_id(port));
+	rxq->room = data_room - RTE_PKTMBUF_HEADROOM;
+	rxq->offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
+	rxq->max_len = rxq->offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO)
+			? VHOST_PCI_MAX_FRAME_LEN
+			: rxq->room;
+	rxq->vlan_strip = (rxq->offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
+	rxq->legacy_ol_flags = port->config.legacy_ol_flags;
+	rxq->ptype_mask = RTE_PTYPE_ALL_MASK;
+	rxq->intr = (struct vhost_pci_rxq_intr){ .epoll_fd = -1, .wake_fd = -1, .kick_fd = -1 };
+
+	vhost_pci_port_lock(port);
+	rxq->vr = vhost_pci_session_vring(port->session, 2u * queue_id + 1);
+	rxq->vring_base = rxq->vr->stats;
+	port->rxq[queue_id] = rxq;
+	dev->data->rx_queues[queue_id] = rxq;
+	vhost_pci_port_unlock(port);
+	return 0;
+}
+
+int
+vhost_pci_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb_desc,
+		unsigned int socket_id, const struct rte_eth_txconf *conf)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	struct vhost_pci_txq *txq;
+
+	txq = rte_zmalloc_socket("vhost_pci_txq", sizeof(*txq), RTE_CACHE_LINE_SIZE,
+			(int)socket_id);
+	if (txq == NULL)
+		return -ENOMEM;
+	txq->port = port;
+	txq->queue_id = queue_id;
+	txq->nb_desc = nb_desc;
+	txq->offloads = conf->offloads | dev->data->dev_conf.txmode.offloads;
+	txq->nb_takes = SPARE_CHAINS +
+			RTE_MIN((uint32_t)MAX_PACKET_CHAINS, (uint32_t)port->config.max_queue_size);
+	txq->takes = rte_zmalloc_socket("vhost_pci_takes", txq->nb_takes * sizeof(txq->takes[0]),
+			RTE_CACHE_LINE_SIZE, (int)socket_id);
+	if (txq->takes == NULL) {
+		rte_free(txq);
+		return -ENOMEM;
+	}
+
+	vhost_pci_port_lock(port);
+	txq->vr = vhost_pci_session_vring(port->session, 2u * queue_id);
+	txq->vring_base = txq->vr->stats;
+	port->txq[queue_id] = txq;
+	dev->data->tx_queues[queue_id] = txq;
+	vhost_pci_port_unlock(port);
+	return 0;
+}
+
+void
+vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq)
+{
+	if (rxq->nb_stash > 0)
+		rte_mempool_put_bulk(rxq->pool, (void **)rxq->stash, rxq->nb_stash);
+	rxq->nb_stash = 0;
+}
+
+void
+vhost_pci_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	struct vhost_pci_rxq *rxq = dev->data->rx_queues[queue_id];
+
+	if (rxq == NULL)
+		return;
+	vhost_pci_port_lock(port);
+	port->rxq[queue_id] = NULL;
+	dev->data->rx_queues[queue_id] = NULL;
+	vhost_pci_port_unlock(port);
+	vhost_pci_rxq_drain(rxq);
+	rte_free(rxq);
+}
+
+void
+vhost_pci_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	struct vhost_pci_txq *txq = dev->data->tx_queues[queue_id];
+
+	if (txq == NULL)
+		return;
+	vhost_pci_port_lock(port);
+	port->txq[queue_id] = NULL;
+	dev->data->tx_queues[queue_id] = NULL;
+	vhost_pci_port_unlock(port);
+	rte_free(txq->takes);
+	rte_free(txq);
+}
+
+void
+vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id)
+{
+	struct vhost_pci_rxq *rxq = port->rxq[queue_id];
+
+	if (rxq == NULL)
+		return;
+	rxq->features = vhost_pci_session_features(port->session);
+	rxq->rx = vhost_pci_rx_select(rxq->vr, rxq->features);
+	vhost_pci_intr_bind(rxq);
+}
+
+void
+vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id)
+{
+	struct vhost_pci_txq *txq = port->txq[queue_id];
+
+	if (txq == NULL)
+		return;
+	txq->features = vhost_pci_session_features(port->session);
+	txq->tx = vhost_pci_tx_select(txq->vr, txq->features);
+	/* We look for buffers when there is something to send: kicks are never wanted. */
+	if (vhost_pci_session_vring_mode(port->session, txq->vr) != VHOST_PCI_VRING_OFF)
+		vhost_pci_ring_ask_kick(txq->vr, false);
+}
+
+int
+vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6])
+{
+	struct vhost_pci_rxq *rxq = port->rxq[0];
+
+	if (rxq == NULL)
+		return -ENODEV;
+	/* A second one before the first was received says the same: there is one guest. */
+	if (!__atomic_load_n(&rxq->rarp_pending, __ATOMIC_ACQUIRE)) {
+		memcpy(rxq->rarp_mac.addr_bytes, mac, RTE_ETHER_ADDR_LEN);
+		/* Partner: the load in the Rx burst, which then reads the address. */
+		__atomic_store_n(&rxq->rarp_pending, true, __ATOMIC_RELEASE);
+	}
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * Receive and transmit queues of a port. Rx queue n takes packets from vring 2n + 1, which the
+ * front-end transmits on; Tx queue n fills the buffers of vring 2n.
+ *
+ * A queue lives from its set-up to its release, whatever front-ends come and go; its vring lives
+ * as long as the port. Before a vring is used with a new front-end, control binds the queue to it:
+ * what depends on the ring's format and the negotiated features is set while the vring is paused.
+ */
+
+#ifndef VHOST_PCI_QUEUE_H
+#define VHOST_PCI_QUEUE_H
+
+#include <rte_mbuf.h>
+
+#include "vhost_pci_intr.h"
+#include "vhost_pci_port.h"
+#include "vhost_pci_ring.h"
+#include "vhost_pci_stats.h"
+
+/** Packets that a burst works on together: taken, prefetched, then copied. */
+#define VHOST_PCI_BATCH 32
+
+/** Mbufs that an Rx queue keeps at hand. */
+#define VHOST_PCI_STASH 64
+
+/** Where the 8 bytes of an mbuf are that are set as one: data_off, refcnt, nb_segs, port. */
+#define VHOST_PCI_MBUF_REARM offsetof(struct rte_mbuf, data_off)
+_Static_assert(VHOST_PCI_MBUF_REARM % sizeof(uint64_t) == 0 &&
+				offsetof(struct rte_mbuf, refcnt) == VHOST_PCI_MBUF_REARM + 2 &&
+				offsetof(struct rte_mbuf, nb_segs) == VHOST_PCI_MBUF_REARM + 4 &&
+				offsetof(struct rte_mbuf, port) == VHOST_PCI_MBUF_REARM + 6,
+		"one store sets these four fields, 2 bytes each");
+
+/** A chain that was taken, and the place to go back to where it is not used. */
+struct vhost_pci_take {
+	struct vhost_pci_chain chain;
+	struct vhost_pci_cursor before;
+};
+
+/** A burst over a vring that is ON, inside its gate; the format is that of the vring. */
+typedef uint16_t (*vhost_pci_rx_fn_t)(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs,
+		uint16_t nb_bufs);
+typedef uint16_t (*vhost_pci_tx_fn_t)(struct vhost_pci_txq *txq, struct rte_mbuf **bufs,
+		uint16_t nb_bufs);
+
+/** A receive queue. */
+struct vhost_pci_rxq {
+	/* Read by the polling thread. Control writes while the vring is paused or the port down. */
+	vhost_pci_rx_fn_t rx;
+	struct vhost_pci_vring *vr;
+	struct rte_mempool *pool;
+	uint64_t rearm;    /**< What a fresh mbuf has at VHOST_PCI_MBUF_REARM. */
+	uint64_t features; /**< Negotiated. */
+	uint64_t offloads; /**< RTE_ETH_RX_OFFLOAD_*. */
+	uint32_t room;     /**< Bytes of a frame that one mbuf holds. */
+	uint32_t max_len;  /**< Longest frame taken: room, or any where frames may be scattered. */
+	uint32_t ptype_mask; /**< Layers of the packet type to be set. */
+	bool legacy_ol_flags;
+	bool vlan_strip;   /**< Written by vlan_offload_set at any time. */
+	bool rarp_pending; /**< Control sets, the polling thread clears. */
+
+	/* Owned by the polling thread. */
+	VHOST_PCI_CACHE_ALIGNED uint16_t nb_stash;
+	struct rte_mbuf *stash[VHOST_PCI_STASH];
+	struct vhost_pci_rxq_stats stats;
+
+	/* Owned by control. */
+	VHOST_PCI_CACHE_ALIGNED struct vhost_pci_port *port;
+	struct vhost_pci_rxq_stats stats_base; /**< stats at the last reset. */
+	struct vhost_pci_vring_stats vring_base;
+	struct vhost_pci_rxq_intr intr;
+	struct rte_ether_addr rarp_mac;
+	uint16_t queue_id;
+	uint16_t nb_desc; /**< As set up by the application; the front-end decides. */
+	uint8_t drop_en;
+};
+
+/** A transmit queue. */
+struct vhost_pci_txq {
+	/* Read by the polling thread. Control writes while the vring is paused or the port down. */
+	vhost_pci_tx_fn_t tx;
+	struct vhost_pci_vring *vr;
+	struct vhost_pci_take *takes; /**< nb_takes of them. */
+	uint64_t features;            /**< Negotiated. */
+	uint64_t offloads;            /**< RTE_ETH_TX_OFFLOAD_*. */
+	uint32_t nb_takes;
+
+	/* Owned by the polling thread. */
+	VHOST_PCI_CACHE_ALIGNED struct vhost_pci_txq_stats stats;
+
+	/* Owned by control. */
+	VHOST_PCI_CACHE_ALIGNED struct vhost_pci_port *port;
+	struct vhost_pci_txq_stats stats_base;
+	struct vhost_pci_vring_stats vring_base;
+	uint16_t queue_id;
+	uint16_t nb_desc;
+};
+
+/** eth_dev_ops.rx_queue_setup and its companions. Application thread, port stopped. */
+int vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb_desc,
+		unsigned int socket_id, const struct rte_eth_rxconf *conf,
+		struct rte_mempool *pool);
+int vhost_pci_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb_desc,
+		unsigned int socket_id, const struct rte_eth_txconf *conf);
+void vhost_pci_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id);
+void vhost_pci_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id);
+
+/** Fit a queue, if there is one, to its vring, which is paused. Port locked. */
+void vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id);
+void vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id);
+
+/** Give the stashed mbufs back. Port stopped. */
+void vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq);
+
+/**
+ * Receive a RARP packet with this MAC address on the first Rx queue (VHOST_USER_SEND_RARP: the
+ * guest has moved here, tell the network). Returns 0, or -ENODEV without queues. Port locked.
+ */
+int vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6]);
+
+/** Bursts for a ring's format and features (vhost_pci_rx.c, vhost_pci_tx.c). Any thread. */
+vhost_pci_rx_fn_t vhost_pci_rx_select(const struct vhost_pci_vring *vr, uint64_t features);
+vhost_pci_tx_fn_t vhost_pci_tx_select(const struct vhost_pci_vring *vr, uint64_t features);
+
+/** eth_dev.rx_pkt_burst, tx_pkt_burst and tx_pkt_prepare. */
+uint16_t vhost_pci_rx_burst(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs);
+uint16_t vhost_pci_tx_burst(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs);
+uint16_t vhost_pci_tx_prepare(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs);
+
+#endif /* VHOST_PCI_QUEUE_H */

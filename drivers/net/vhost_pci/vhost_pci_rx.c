@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include <rte_arp.h>
+#include <rte_memcpy.h>
+#include <rte_net.h>
+#include <rte_prefetch.h>
+
+#include "vhost_pci_ethdev.h"
+#include "vhost_pci_features.h"
+#include "vhost_pci_offload.h"
+#include "vhost_pci_queue.h"
+
+/**
+ * Segments held when another chain is taken, at most: what is then left in a vring's table is
+ * enough for any one chain.
+ */
+#define MAX_HELD_SEGS 64
+
+/** Chains thrown away in one call, while the front-end's queue is disabled. */
+#define DISCARD_BATCH 256
+
+/** What became of a chain. */
+enum rx_result {
+	RX_PACKET,  /**< It is in an mbuf; to be returned to the front-end. */
+	RX_DROPPED, /**< It was dropped; to be returned to the front-end. */
+	RX_STOP,    /**< It can't be handled now, or not at all: back into the ring. */
+};
+
+/** Fill the stash, as far as the mempool allows; false if it stays empty. */
+static __rte_noinline bool
+rx_refill(struct vhost_pci_rxq *rxq)
+{
+	if (rte_mempool_get_bulk(rxq->pool, (void **)rxq->stash, VHOST_PCI_STASH) == 0)
+		rxq->nb_stash = VHOST_PCI_STASH;
+	else
+		/* What is left in the pool, one by one. */
+		while (rxq->nb_stash < VHOST_PCI_STASH &&
+				rte_mempool_get(rxq->pool, (void **)&rxq->stash[rxq->nb_stash]) ==
+						0)
+			rxq->nb_stash++;
+	return rxq->nb_stash > 0;
+}
+
+/** Take a fresh mbuf, of which only the length is to be set; NULL if there is none. */
+VHOST_PCI_ALWAYS_INLINE struct rte_mbuf *
+rx_mbuf(struct vhost_pci_rxq *rxq)
+{
+	struct rte_mbuf *m;
+
+	if (unlikely(rxq->nb_stash == 0) && !rx_refill(rxq))
+		return NULL;
+	m = rxq->stash[--rxq->nb_stash];
+	*(uint64_t *)RTE_PTR_ADD(m, VHOST_PCI_MBUF_REARM) = rxq->rearm;
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->vlan_tci = 0;
+	return m;
+}
+
+/** Copy bytes out of a chain's segments, beginning at an offset; they are there. */
+static void
+chain_read(const struct vhost_pci_seg *seg, uint32_t offset, uint8_t *dst, uint32_t len)
+{
+	uint32_t part;
+
+	while (offset >= seg->len) {
+		offset -= seg->len;
+		seg++;
+	}
+	while (len > 0) {
+		part = RTE_MIN(seg->len - offset, len);
+		memcpy(dst, seg->va + offset, part);
+		dst += part;
+		len -= part;
+		offset = 0;
+		seg++;
+	}
+}
+
+/** Copy a packet of any shape into as many mbufs as it needs; NULL if there are not enough. */
+static __rte_noinline struct rte_mbuf *
+rx_gather(struct vhost_pci_rxq *rxq, const struct vhost_pci_seg *seg, uint32_t offset, uint32_t len)
+{
+	struct rte_mbuf *head = NULL, *last = NULL, *m;
+	uint32_t part;
+
+	do {
+		m = rx_mbuf(rxq);
+		if (m == NULL) {
+			rte_pktmbuf_free(head);
+			return NULL;
+		}
+		part = RTE_MIN(len, rxq->room);
+		chain_read(seg, offset, rte_pktmbuf_mtod(m, uint8_t *), part);
+		m->data_len = (uint16_t)part;
+		m->pkt_len = part;
+		if (head == NULL) {
+			head = m;
+		} else {
+			head->nb_segs++;
+			head->pkt_len += part;
+			last->next = m;
+		}
+		last = m;
+		offset += part;
+		len -= part;
+	} while (len > 0);
+	return head;
+}
+
+/** Copy a frame into one mbuf; short ones without a call. */
+VHOST_PCI_ALWAYS_INLINE void
+rx_copy(struct rte_mbuf *m, const uint8_t *src, uint32_t len)
+{
+	rte_memcpy(rte_pktmbuf_mtod(m, void *), src, len);
+	m->data_len = (uint16_t)len;
+	m->pkt_len = len;
+}
+
+/** What an application may have asked for besides the bytes; rare. False: drop the packet. */
+static __rte_noinline bool
+rx_extras(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
+{
+	if (hdr != NULL && vhost_pci_rx_offload(rxq, hdr, m) < 0) {
+		rxq->stats.bad_header++;
+		return false;
+	}
+	/* A tag needs a whole Ethernet header behind it, and data in the first mbuf. */
+	if (rxq->vlan_strip && m->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
+		rte_vlan_strip(m);
+	if (rxq->ptype_mask != 0)
+		m->packet_type = rte_net_get_ptype(m, NULL, rxq->ptype_mask);
+	return true;
+}
+
+/** Turn a chain into a packet. */
+VHOST_PCI_ALWAYS_INLINE enum rx_result
+rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct rte_mbuf **buf,
+		const bool offload)
+{
+	struct vhost_pci_vring *vr = rxq->vr;
+	const struct vhost_pci_seg *seg = &vr->segs[chain->seg_idx];
+	uint32_t offset = vr->hdr_len;
+	uint32_t len = chain->len - offset;
+	struct virtio_net_hdr hdr;
+	bool extras = rxq->vlan_strip || rxq->ptype_mask != 0;
+	bool has_hdr = false;
+	struct rte_mbuf *m;
+
+	if (unlikely(chain->len < offset)) {
+		/* VIRTIO 5.1.6.2: the header is part of every packet. */
+		vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_RUNT);
+		return RX_STOP;
+	}
+	if (unlikely(len < RTE_ETHER_HDR_LEN)) {
+		rxq->stats.runt++;
+		return RX_DROPPED;
+	}
+	if (unlikely(len > rxq->max_len)) {
+		rxq->stats.too_long++;
+		return RX_DROPPED;
+	}
+	if (offload) {
+		/* Once, into a copy that is then checked and used. */
+		if (likely(seg->len >= sizeof(hdr)))
+			memcpy(&hdr, seg->va, sizeof(hdr));
+		else
+			chain_read(seg, 0, (uint8_t *)&hdr, sizeof(hdr));
+		has_hdr = (hdr.flags | hdr.gso_type) != 0;
+	}
+	/* The common layouts: header and frame in one buffer, or one for each. */
+	if (seg->len == offset) {
+		seg++;
+		offset = 0;
+	}
+	if (likely(seg->len - offset == len && seg->len > offset && len <= rxq->room)) {
+		m = rx_mbuf(rxq);
+		if (likely(m != NULL))
+			rx_copy(m, seg->va + offset, len);
+	} else {
+		m = rx_gather(rxq, seg, offset, len);
+	}
+	if (unlikely(m == NULL)) {
+		rxq->stats.no_mbuf++;
+		return RX_STOP;
+	}
+	if (unlikely(has_hdr || extras) && !rx_extras(rxq, has_hdr ? &hdr : NULL, m)) {
+		rte_pktmbuf_free(m);
+		return RX_DROPPED;
+	}
+	vhost_pci_stats_count(&rxq->stats.q, rte_pktmbuf_mtod(m, uint8_t *), len);
+	*buf = m;
+	return RX_PACKET;
+}
+
+/** Take chains, as many as a batch has, and fetch what they point to. */
+VHOST_PCI_ALWAYS_INLINE unsigned int
+rx_take(struct vhost_pci_vring *vr, struct vhost_pci_take *takes, unsigned int max,
+		const enum vhost_pci_ring_format format)
+{
+	unsigned int nb;
+
+	vhost_pci_ring_drop_segs(vr);
+	for (nb = 0; nb < max && vr->nb_segs <= MAX_HELD_SEGS; nb++) {
+		takes[nb].before = vhost_pci_ring_save(vr);
+		if (vhost_pci_ring_next(vr, &takes[nb].chain, format, VHOST_PCI_DEQUEUE) <= 0)
+			break;
+		rte_prefetch0(vr->segs[takes[nb].chain.seg_idx].va);
+	}
+	return nb;
+}
+
+/** The Rx burst, for one ring format, with or without a look at the headers. */
+VHOST_PCI_ALWAYS_INLINE uint16_t
+rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
+		const enum vhost_pci_ring_format format, const bool offload)
+{
+	struct vhost_pci_vring *vr = rxq->vr;
+	struct vhost_pci_take takes[VHOST_PCI_BATCH];
+	enum rx_result result = RX_PACKET;
+	uint16_t nb_rx = 0, nb_seen = 0;
+	unsigned int i, nb;
+
+	vhost_pci_ring_begin(vr);
+	do {
+		nb = rx_take(vr, takes, RTE_MIN(nb_bufs - nb_seen, VHOST_PCI_BATCH), format);
+		for (i = 0; i < nb; i++) {
+			result = rx_packet(rxq, &takes[i].chain, &bufs[nb_rx], offload);
+			if (unlikely(result == RX_STOP))
+				break;
+			vhost_pci_ring_put(vr, &takes[i].chain, 0, format);
+			nb_rx += result == RX_PACKET;
+		}
+		if (unlikely(i < nb))
+			vhost_pci_ring_restore(vr, takes[i].before);
+		nb_seen += i;
+	} while (nb == VHOST_PCI_BATCH && i == nb && nb_seen < nb_bufs);
+	vhost_pci_ring_end(vr, format);
+	rxq->stats.q.packets += nb_rx;
+	return nb_rx;
+}
+
+static uint16_t
+rx_split(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_SPLIT, false);
+}
+
+static uint16_t
+rx_split_offload(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_SPLIT, true);
+}
+
+static uint16_t
+rx_packed(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_PACKED, false);
+}
+
+static uint16_t
+rx_packed_offload(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_PACKED, true);
+}
+
+vhost_pci_rx_fn_t
+vhost_pci_rx_select(const struct vhost_pci_vring *vr, uint64_t features)
+{
+	static const vhost_pci_rx_fn_t fns[2][2] = {
+		{ rx_split, rx_split_offload },
+		{ rx_packed, rx_packed_offload },
+	};
+
+	return fns[vr->is_packed][(features & VHOST_PCI_RX_OFFLOAD_FEATURES) != 0];
+}
+
+/** Receive the RARP packet that the front-end has asked for; 1, or 0 without an mbuf. */
+static __rte_noinline uint16_t
+rx_rarp(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs)
+{
+	/* Partner of the load that found the flag: control writes the address before. */
+	struct rte_mbuf *m = rte_net_make_rarp_packet(rxq->pool, &rxq->rarp_mac);
+
+	if (m == NULL)
+		return 0;
+	__atomic_store_n(&rxq->rarp_pending, false, __ATOMIC_RELEASE);
+	m->port = vhost_pci_port_id(rxq->port);
+	vhost_pci_stats_count(&rxq->stats.q, rte_pktmbuf_mtod(m, uint8_t *), m->pkt_len);
+	rxq->stats.q.packets++;
+	bufs[0] = m;
+	return 1;
+}
+
+uint16_t
+vhost_pci_rx_burst(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	struct vhost_pci_rxq *rxq = queue;
+	uint16_t nb_rx = 0;
+
+	if (unlikely(nb_bufs == 0))
+		return 0;
+	if (unlikely(__atomic_load_n(&rxq->rarp_pending, __ATOMIC_ACQUIRE)))
+		nb_rx = rx_rarp(rxq, bufs);
+
+	switch (vhost_pci_vring_enter(rxq->vr)) {
+	case VHOST_PCI_VRING_OFF:
+		return nb_rx;
+	case VHOST_PCI_VRING_ON:
+		nb_rx += rxq->rx(rxq, bufs + nb_rx, nb_bufs - nb_rx);
+		break;
+	case VHOST_PCI_VRING_DISCARD:
+		vhost_pci_ring_discard(rxq->vr, DISCARD_BATCH);
+		break;
+	}
+	vhost_pci_vring_leave(rxq->vr);
+	return nb_rx;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include <errno.h>
+#include <stddef.h>
+
+#include <rte_ip.h>
+#include <rte_net.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "vhost_pci_features.h"
+#include "vhost_pci_offload.h"
+
+/** What a received packet's headers are, as found in the packet. */
+struct rx_headers {
+	uint32_t ptype;
+	struct rte_net_hdr_lens lens;
+	uint32_t l4_offset; /**< Of the outermost layer 4 header. */
+};
+
+static uint32_t
+rx_parse(const struct rte_mbuf *m, struct rx_headers *headers)
+{
+	headers->ptype = rte_net_get_ptype(m, &headers->lens,
+			RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK);
+	headers->l4_offset = (uint32_t)headers->lens.l2_len + headers->lens.l3_len;
+	return headers->ptype & RTE_PTYPE_L4_MASK;
+}
+
+/** Write two bytes of a packet at any offset, be they in two mbufs. */
+static void
+mbuf_write16(struct rte_mbuf *m, uint32_t offset, uint16_t value)
+{
+	uint8_t bytes[sizeof(value)];
+	unsigned int i;
+
+	memcpy(bytes, &value, sizeof(value));
+	for (i = 0; i < sizeof(bytes); i++, offset++) {
+		while (offset >= m->data_len) {
+			offset -= m->data_len;
+			m = m->next;
+		}
+		*rte_pktmbuf_mtod_offset(m, uint8_t *, offset) = bytes[i];
+	}
+}
+
+/** Complete a partial checksum: the field has the sum of the pseudo header in it. */
+static int
+rx_complete_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
+{
+	uint16_t sum;
+
+	if (rte_raw_cksum_mbuf(m, hdr->csum_start, m->pkt_len - hdr->csum_start, &sum) < 0)
+		return -EBADMSG;
+	/* 0 would mean "no checksum" to UDP (RFC 768); both zeros are the same to a sum. */
+	mbuf_write16(m, (uint32_t)hdr->csum_start + hdr->csum_offset,
+			sum == 0xffff ? 0xffff : (uint16_t)~sum);
+	rxq->stats.sw_csum++;
+	return 0;
+}
+
+/**
+ * The flag that says which checksum is yet to be computed, in terms of mbufs to be sent; 0 where
+ * there is none: not the outermost layer 4, or a protocol that flags can't name.
+ */
+static uint64_t
+rx_csum_flag(const struct virtio_net_hdr *hdr, const struct rx_headers *headers)
+{
+	uint32_t l4 = headers->ptype & RTE_PTYPE_L4_MASK;
+
+	if (hdr->csum_start != headers->l4_offset)
+		return 0;
+	if (l4 == RTE_PTYPE_L4_TCP && hdr->csum_offset == offsetof(struct rte_tcp_hdr, cksum))
+		return RTE_MBUF_F_TX_TCP_CKSUM;
+	if (l4 == RTE_PTYPE_L4_UDP && hdr->csum_offset == offsetof(struct rte_udp_hdr, dgram_cksum))
+		return RTE_MBUF_F_TX_UDP_CKSUM;
+	return 0;
+}
+
+/** Flags of an mbuf to be sent on a received one, so that an application passes them on. */
+static void
+rx_set_legacy_flags(struct rte_mbuf *m, uint64_t flags, const struct rx_headers *headers)
+{
+	flags |= RTE_ETH_IS_IPV4_HDR(headers->ptype) ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+	m->ol_flags |= flags;
+	m->l2_len = headers->lens.l2_len;
+	m->l3_len = headers->lens.l3_len;
+	m->l4_len = headers->lens.l4_len;
+}
+
+/** Handle VIRTIO_NET_HDR_F_NEEDS_CSUM. */
+static int
+rx_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m,
+		const struct rx_headers *headers)
+{
+	uint64_t flag;
+
+	/* VIRTIO 5.1.6.2.2: the field must be in the packet. */
+	if ((uint32_t)hdr->csum_start + hdr->csum_offset + sizeof(uint16_t) > m->pkt_len)
+		return -EBADMSG;
+	flag = rx_csum_flag(hdr, headers);
+	if (rxq->legacy_ol_flags && flag != 0) {
+		rx_set_legacy_flags(m, flag, headers);
+		return 0;
+	}
+	if ((flag == RTE_MBUF_F_TX_TCP_CKSUM && rxq->offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) ||
+			(flag == RTE_MBUF_F_TX_UDP_CKSUM &&
+					rxq->offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM)) {
+		/* Intact data, of which the checksum has not been computed. */
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+		return 0;
+	}
+	return rx_complete_csum(rxq, hdr, m);
+}
+
+/** Whether this kind of GSO was negotiated, and the packet is of that kind. */
+static bool
+rx_gso_is_legal(const struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
+		const struct rx_headers *headers)
+{
+	uint32_t l4 = headers->ptype & RTE_PTYPE_L4_MASK;
+
+	/* VIRTIO 5.1.6.2.1: the ECN bit only where it was negotiated. */
+	if (hdr->gso_type & VIRTIO_NET_HDR_GSO_ECN &&
+			(rxq->features & VHOST_PCI_FEATURE(NET_F_HOST_ECN)) == 0)
+		return false;
+	switch (hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return l4 == RTE_PTYPE_L4_TCP && RTE_ETH_IS_IPV4_HDR(headers->ptype) &&
+				rxq->features & VHOST_PCI_FEATURE(NET_F_HOST_TSO4);
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return l4 == RTE_PTYPE_L4_TCP && RTE_ETH_IS_IPV6_HDR(headers->ptype) &&
+				rxq->features & VHOST_PCI_FEATURE(NET_F_HOST_TSO6);
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return l4 == RTE_PTYPE_L4_UDP && rxq->features & VHOST_PCI_FEATURE(NET_F_HOST_UFO);
+	default:
+		return false;
+	}
+}
+
+/** Handle a packet that is left to be segmented. hdr->hdr_len is a hint, and not believed. */
+static int
+rx_gso(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m,
+		const struct rx_headers *headers)
+{
+	uint32_t headers_len = headers->l4_offset + headers->lens.l4_len;
+	bool is_udp = (headers->ptype & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP;
+
+	/* VIRTIO 5.1.6.2.1: a size above 0, and for TCP with a checksum to be completed. */
+	if (!rx_gso_is_legal(rxq, hdr, headers) || hdr->gso_size == 0 ||
+			(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0)
+		return -EBADMSG;
+	/* A packet that fits one segment is an ordinary one. */
+	if (m->pkt_len <= headers_len + hdr->gso_size)
+		return 0;
+	m->tso_segsz = hdr->gso_size;
+	rxq->stats.lro++;
+	if (rxq->legacy_ol_flags)
+		rx_set_legacy_flags(m, is_udp ? RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG,
+				headers);
+	else
+		m->ol_flags |= RTE_MBUF_F_RX_LRO;
+	return 0;
+}
+
+int
+vhost_pci_rx_offload(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
+		struct rte_mbuf *m)
+{
+	struct rx_headers headers;
+	int ret = 0;
+
+	rx_parse(m, &headers);
+	m->tx_offload = 0;
+	/* VIRTIO 5.1.6.2.2: flags that a device does not know are ignored. */
+	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
+			rxq->features & VHOST_PCI_FEATURE(NET_F_CSUM))
+		ret = rx_csum(rxq, hdr, m, &headers);
+	if (ret == 0 && hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		ret = rx_gso(rxq, hdr, m, &headers);
+	return ret;
+}
