@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vhost_pci_conn.h"
+#include "vhost_pci_drv_log.h"
+#include "vhost_pci_ethdev.h"
+#include "vhost_pci_transport_unix.h"
+
+/** Time between attempts to connect, in milliseconds. */
+#define RECONNECT_MS 250
+
+/** A socket's path, and how it is used. */
+struct vhost_pci_socket {
+	LIST_ENTRY(vhost_pci_socket) entry;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char name[RTE_DEV_NAME_MAX_LEN];
+	bool client;
+	bool bound;    /* The file at path is ours. */
+	bool warned;   /* That a second front-end was refused. */
+	int listen_fd; /* -1: client, or not open. */
+	int timer_fd;  /* -1: server, or not open. */
+};
+
+/** All sockets of the process: a path is for one port. */
+static LIST_HEAD(, vhost_pci_socket) sockets = LIST_HEAD_INITIALIZER(sockets);
+static pthread_mutex_t sockets_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/** Add a socket to the list; returns the one that has its path already, or NULL. */
+static const struct vhost_pci_socket *
+sockets_add(struct vhost_pci_socket *sock)
+{
+	struct vhost_pci_socket *other;
+
+	pthread_mutex_lock(&sockets_lock);
+	LIST_FOREACH(other, &sockets, entry)
+		if (strcmp(other->path, sock->path) == 0)
+			break;
+	if (other == NULL)
+		LIST_INSERT_HEAD(&sockets, sock, entry);
+	pthread_mutex_unlock(&sockets_lock);
+	return other;
+}
+
+int
+vhost_pci_socket_create(const char *path, bool client, const char *name,
+		struct vhost_pci_socket **sock)
+{
+	const struct vhost_pci_socket *other;
+	struct vhost_pci_socket *s;
+
+	if (strlen(path) >= sizeof(s->path)) {
+		DRV_LOG(ERR, "%s: iface is too long: %zu bytes, at most %zu fit a socket's address",
+				name, strlen(path), sizeof(s->path) - 1);
+		return -ENAMETOOLONG;
+	}
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return -ENOMEM;
+	strcpy(s->path, path);
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	s->client = client;
+	s->listen_fd = -1;
+	s->timer_fd = -1;
+	other = sockets_add(s);
+	if (other != NULL) {
+		DRV_LOG(ERR, "%s: iface %s is used by %s already", name, path, other->name);
+		free(s);
+		return -EADDRINUSE;
+	}
+	*sock = s;
+	return 0;
+}
+
+void
+vhost_pci_socket_free(void *door_data)
+{
+	struct vhost_pci_socket *sock = door_data;
+
+	pthread_mutex_lock(&sockets_lock);
+	LIST_REMOVE(sock, entry);
+	pthread_mutex_unlock(&sockets_lock);
+	free(sock);
+}
+
+/** Make a connected fd the port's connection. */
+static int
+socket_connected(struct vhost_pci_port *port, int fd)
+{
+	struct vhost_pci_transport *transport;
+	int ret = vhost_pci_unix_transport_create(fd, &transport);
+
+	if (ret == 0)
+		ret = vhost_pci_conn_open(port, transport);
+	if (ret < 0)
+		DRV_LOG(ERR, "%s: can't serve a connection: %s", vhost_pci_port_name(port),
+				strerror(-ret));
+	return ret;
+}
+
+/** Someone connects to our listener. */
+static void
+accept_event(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+	int fd;
+
+	/* One that has just gone makes room for the one that comes: first hear of that. */
+	if (port->transport != NULL)
+		vhost_pci_conn_event(port);
+	fd = vhost_pci_unix_accept(sock->listen_fd);
+	if (fd < 0)
+		return;
+	if (port->transport == NULL) {
+		sock->warned = false;
+		socket_connected(port, fd);
+		return;
+	}
+	port->stats.refused++;
+	if (!sock->warned)
+		DRV_LOG(WARNING, "%s: another front-end is refused while one is connected",
+				vhost_pci_port_name(port));
+	sock->warned = true;
+	close(fd);
+}
+
+static int
+server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
+{
+	int ret = vhost_pci_unix_listen(sock->path);
+
+	if (ret < 0) {
+		DRV_LOG(ERR, "%s: can't listen on %s: %s", vhost_pci_port_name(port), sock->path,
+				strerror(-ret));
+		return ret;
+	}
+	sock->listen_fd = ret;
+	sock->bound = true;
+	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event);
+}
+
+/** Try again in a while. */
+static void
+client_arm(const struct vhost_pci_socket *sock)
+{
+	struct itimerspec when = { .it_value.tv_nsec = RECONNECT_MS * 1000000L };
+
+	timerfd_settime(sock->timer_fd, 0, &when, NULL);
+}
+
+/** It is time to connect. */
+static void
+client_event(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+	uint64_t count;
+	int fd;
+
+	if (read(sock->timer_fd, &count, sizeof(count)) < 0 || port->transport != NULL)
+		return;
+	fd = vhost_pci_unix_connect(sock->path);
+	if (fd < 0 || socket_connected(port, fd) < 0)
+		client_arm(sock);
+}
+
+static int
+client_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
+{
+	struct itimerspec now = { .it_value.tv_nsec = 1 };
+
+	sock->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (sock->timer_fd < 0)
+		return -errno;
+	timerfd_settime(sock->timer_fd, 0, &now, NULL);
+	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_TIMER, sock->timer_fd, client_event);
+}
+
+static int
+socket_open(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+
+	return sock->client ? client_open(port, sock) : server_open(port, sock);
+}
+
+static void
+socket_disconnected(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+
+	if (sock->client)
+		client_arm(sock);
+}
+
+static void
+socket_close(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_DOOR);
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TIMER);
+	if (sock->bound)
+		unlink(sock->path);
+	if (sock->listen_fd >= 0)
+		close(sock->listen_fd);
+	if (sock->timer_fd >= 0)
+		close(sock->timer_fd);
+	sock->bound = false;
+	sock->listen_fd = -1;
+	sock->timer_fd = -1;
+}
+
+const struct vhost_pci_door_ops vhost_pci_socket_ops = {
+	.name = "socket",
+	.open = socket_open,
+	.disconnected = socket_disconnected,
+	.close = socket_close,
+	.free = vhost_pci_socket_free,
+};
