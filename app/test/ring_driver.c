@@ -18,6 +18,9 @@
 #define USED_FLAG  (1u << 15) /* VIRTIO 2.8.1 */
 #define WRAP_BIT   (1u << 15) /* "VHOST_USER_SET_VRING_BASE" */
 
+struct ring_conf ring_split_conf = { .size = 64 };
+struct ring_conf ring_packed_conf = { .is_packed = true, .size = 61 };
+
 static const uint64_t region_gpa[RING_NB_REGIONS] = {
 	[RING_REGION_DESC] = 0x01000000,
 	[RING_REGION_DRIVER] = 0x02000000,
@@ -53,7 +56,7 @@ add_region(struct ring *ring, unsigned int i, size_t bytes)
 {
 	struct vhost_pci_mem_region *region = &ring->mem->region[i];
 	size_t map_bytes = pages(bytes) + 2 * PAGE;
-	uint8_t *map = mmap(NULL, map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *map = mmap(NULL, map_bytes, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(map, MAP_FAILED);
 	assert_int_equal(mprotect(map + PAGE, pages(bytes), PROT_READ | PROT_WRITE), 0);

@@ -50,6 +50,16 @@ struct ring_conf {
 	uint32_t base;    /**< As SET_VRING_BASE has it; see ring_start(). */
 };
 
+/** A small ring of either format, for tests that are run with both. */
+extern struct ring_conf ring_split_conf, ring_packed_conf;
+
+/** Two entries of an array of struct CMUnitTest: a test whose state is a struct ring_conf. */
+#define RING_BOTH_FORMATS(test) \
+	{ #test "_split", test, NULL, NULL, &ring_split_conf }, \
+	{ \
+#test "_packed", test, NULL, NULL, &ring_packed_conf \
+	}
+
 /** One buffer. */
 struct ring_buf {
 	uint64_t gpa;

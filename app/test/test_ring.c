@@ -9,9 +9,6 @@
 #include "ring_driver.h"
 #include "test.h"
 
-static struct ring_conf split_conf = { .size = 64 };
-static struct ring_conf packed_conf = { .is_packed = true, .size = 61 };
-
 /* Take the next chain, which must be there. */
 static struct vhost_pci_chain
 take(struct ring *ring, enum vhost_pci_dir dir)
@@ -601,35 +598,28 @@ test_laps_packed(void **state)
 		run_laps(&(struct ring_conf){ .is_packed = true, .size = sizes[i] }, 140000);
 }
 
-/* Name a test after the format it is run with. */
-#define BOTH_FORMATS(test) \
-	{ #test "_split", test, NULL, NULL, &split_conf }, \
-	{ \
-#test "_packed", test, NULL, NULL, &packed_conf \
-	}
-
 static const struct CMUnitTest ring_tests[] = {
-	BOTH_FORMATS(test_empty),
-	BOTH_FORMATS(test_single),
-	BOTH_FORMATS(test_chained),
-	BOTH_FORMATS(test_chain_of_all_slots),
-	BOTH_FORMATS(test_indirect),
-	BOTH_FORMATS(test_indirect_of_one),
-	BOTH_FORMATS(test_indirect_of_queue_size),
-	BOTH_FORMATS(test_direct_then_indirect),
-	BOTH_FORMATS(test_indirect_table_across_regions),
-	BOTH_FORMATS(test_buffer_across_regions),
-	BOTH_FORMATS(test_zero_length),
-	BOTH_FORMATS(test_longest_chain),
-	BOTH_FORMATS(test_put_is_seen_after_flush),
-	BOTH_FORMATS(test_unflushed_across_bursts),
-	BOTH_FORMATS(test_out_of_order),
-	BOTH_FORMATS(test_save_and_restore),
-	BOTH_FORMATS(test_segments_of_held_chains),
-	BOTH_FORMATS(test_drop_segs),
-	BOTH_FORMATS(test_nb_avail),
-	BOTH_FORMATS(test_discard),
-	BOTH_FORMATS(test_end_without_put),
+	RING_BOTH_FORMATS(test_empty),
+	RING_BOTH_FORMATS(test_single),
+	RING_BOTH_FORMATS(test_chained),
+	RING_BOTH_FORMATS(test_chain_of_all_slots),
+	RING_BOTH_FORMATS(test_indirect),
+	RING_BOTH_FORMATS(test_indirect_of_one),
+	RING_BOTH_FORMATS(test_indirect_of_queue_size),
+	RING_BOTH_FORMATS(test_direct_then_indirect),
+	RING_BOTH_FORMATS(test_indirect_table_across_regions),
+	RING_BOTH_FORMATS(test_buffer_across_regions),
+	RING_BOTH_FORMATS(test_zero_length),
+	RING_BOTH_FORMATS(test_longest_chain),
+	RING_BOTH_FORMATS(test_put_is_seen_after_flush),
+	RING_BOTH_FORMATS(test_unflushed_across_bursts),
+	RING_BOTH_FORMATS(test_out_of_order),
+	RING_BOTH_FORMATS(test_save_and_restore),
+	RING_BOTH_FORMATS(test_segments_of_held_chains),
+	RING_BOTH_FORMATS(test_drop_segs),
+	RING_BOTH_FORMATS(test_nb_avail),
+	RING_BOTH_FORMATS(test_discard),
+	RING_BOTH_FORMATS(test_end_without_put),
 	cmocka_unit_test(test_laps_split),
 	cmocka_unit_test(test_laps_packed),
 };

@@ -24,6 +24,15 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 #define vhost_pci_likely(x)   __builtin_expect(!!(x), 1)
 #define vhost_pci_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Compilers tell in their own ways that the program is built with ThreadSanitizer. */
+#if defined(__SANITIZE_THREAD__)
+#define VHOST_PCI_THREAD_CHECKER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VHOST_PCI_THREAD_CHECKER
+#endif
+#endif
+
 /** Inline whatever the compiler thinks: the ring format is a constant argument of the callee. */
 #define VHOST_PCI_ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -49,9 +58,16 @@ typedef uint32_t __attribute__((__may_alias__)) vhost_pci_word32;
 /** One store; everything before it is visible to a partner that load-acquires the value. */
 #define vhost_pci_store_release(ptr, value) __atomic_store_n((ptr), (value), __ATOMIC_RELEASE)
 
-/** One store and a full fence: no later load of this thread is done before the store is seen. */
+/** One store that is seen before any later vhost_pci_load_full() of this thread is done. */
 #define vhost_pci_store_full(ptr, value) \
 	((void)__atomic_exchange_n((ptr), (value), __ATOMIC_SEQ_CST))
+
+/** One load; acquires, and is done after each earlier vhost_pci_store_full() was seen. */
+#define vhost_pci_load_full(ptr) __atomic_load_n((ptr), __ATOMIC_SEQ_CST)
+
+/** Count events: one thread adds, any thread reads with vhost_pci_load_relaxed(). */
+#define vhost_pci_count(ptr, nb)                                                                   \
+	vhost_pci_store_relaxed((ptr), vhost_pci_load_relaxed(ptr) + (nb))
 
 /**
  * Order all earlier stores before all later loads (the store-load case of event suppression:
@@ -62,7 +78,7 @@ typedef uint32_t __attribute__((__may_alias__)) vhost_pci_word32;
 static inline void
 vhost_pci_fence_full(void)
 {
-#if defined(__SANITIZE_THREAD__)
+#if defined(VHOST_PCI_THREAD_CHECKER)
 	uint32_t dummy = 0;
 
 	(void)__atomic_exchange_n(&dummy, 1, __ATOMIC_SEQ_CST);

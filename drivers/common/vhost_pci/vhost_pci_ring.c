@@ -169,7 +169,7 @@ ring_discard(struct vhost_pci_vring *vr, unsigned int max, const enum vhost_pci_
 		nb++;
 	}
 	vhost_pci_ring_end(vr, format);
-	vr->stats.discarded += nb;
+	vhost_pci_count(&vr->stats.discarded, nb);
 	return nb;
 }
 

@@ -128,7 +128,7 @@ vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format 
 	vhost_pci_ring_flush(vr, format);
 	vhost_pci_fence_full();
 	if (vhost_pci_ring_call_wanted(vr, format)) {
-		vr->stats.notifications++;
+		vhost_pci_count(&vr->stats.notifications, 1);
 		vhost_pci_notifier_signal(&vr->call);
 	}
 }

@@ -144,16 +144,14 @@ map_packed(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t
 	return 0;
 }
 
-int
-vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
+static int
+map_ring(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem,
 		const struct vhost_pci_vring_format *format)
 {
 	/* A packet may need all descriptors, some of which continue in another region. */
 	uint32_t max_segs = 2 * (uint32_t)format->size + 64;
-	struct vhost_pci_seg *segs;
 	int ret;
 
-	vhost_pci_vring_unmap(vr);
 	if (format->size == 0 || format->size > VHOST_PCI_VRING_MAX_SIZE)
 		return -EINVAL;
 	if (mem == NULL)
@@ -162,12 +160,29 @@ vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 				: map_split(vr, mem, format->size);
 	if (ret < 0)
 		return ret;
-	segs = calloc(max_segs, sizeof(*segs));
-	if (segs == NULL)
+	vr->segs = calloc(max_segs, sizeof(*vr->segs));
+	if (vr->segs == NULL)
 		return -ENOMEM;
-	vr->segs = segs;
 	vr->max_segs = max_segs;
-	vr->mem = vhost_pci_mem_get(mem);
+	return 0;
+}
+
+int
+vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
+		const struct vhost_pci_vring_format *format)
+{
+	int ret;
+
+	/* First of all: this vring may hold the last reference of its own table. */
+	vhost_pci_mem_get(mem);
+	vhost_pci_vring_unmap(vr);
+	ret = map_ring(vr, mem, format);
+	if (ret < 0) {
+		vhost_pci_vring_unmap(vr);
+		vhost_pci_mem_put(mem);
+		return ret;
+	}
+	vr->mem = mem;
 	vr->size = format->size;
 	vr->is_packed = format->is_packed;
 	vr->event_idx = format->event_idx;
@@ -233,7 +248,7 @@ vhost_pci_vring_pause(struct vhost_pci_vring *vr)
 
 	/* Partner: vhost_pci_vring_enter(), which stores busy and then loads mode. */
 	vhost_pci_store_full(&vr->mode, VHOST_PCI_VRING_OFF);
-	while (vhost_pci_load_acquire(&vr->busy) != 0)
+	while (vhost_pci_load_full(&vr->busy) != 0)
 		vhost_pci_relax(&spins);
 }
 
@@ -244,17 +259,24 @@ vhost_pci_vring_resume(struct vhost_pci_vring *vr, enum vhost_pci_vring_mode mod
 	vhost_pci_store_release(&vr->mode, mode);
 }
 
+/** Write to an eventfd or a pipe; one that is full was not read yet: its reader will come by. */
+static void
+signal_fd(int fd)
+{
+	uint64_t one = 1;
+	int saved_errno = errno;
+
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		errno = saved_errno;
+}
+
 int
 vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error)
 {
-	uint64_t one = 1;
-
-	if (vr->error == VHOST_PCI_VRING_OK) {
+	if (vhost_pci_load_relaxed(&vr->error) == VHOST_PCI_VRING_OK) {
 		vhost_pci_store_relaxed(&vr->error, error);
 		vhost_pci_store_relaxed(&vr->mode, VHOST_PCI_VRING_OFF);
-		if (vr->broken_fd >= 0 && write(vr->broken_fd, &one, sizeof(one)) < 0)
-			/* It is full: control has yet to look at earlier news. */
-			errno = 0;
+		signal_fd(vr->broken_fd);
 	}
 	return -EPROTO;
 }
@@ -262,11 +284,8 @@ vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error err
 void
 vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier)
 {
-	uint64_t one = 1;
-
 	if (notifier->doorbell != NULL)
 		vhost_pci_store_release(notifier->doorbell, notifier->value);
-	else if (notifier->fd >= 0 && write(notifier->fd, &one, sizeof(one)) < 0)
-		/* A full eventfd has not been read yet: the peer will come by anyway. */
-		errno = 0;
+	else
+		signal_fd(notifier->fd);
 }

@@ -66,7 +66,7 @@ struct vhost_pci_notifier {
 	uint32_t value;              /**< Written to the doorbell. */
 };
 
-/** Events that a vring counts; written by the polling thread, read by anyone. */
+/** Events that a vring counts; see vhost_pci_count(). */
 struct vhost_pci_vring_stats {
 	uint64_t notifications; /**< Calls sent to the front-end. */
 	uint64_t discarded;     /**< Chains taken and thrown away in VHOST_PCI_VRING_DISCARD. */
@@ -90,6 +90,10 @@ struct vhost_pci_vring {
 	struct vhost_pci_mem *mem; /**< The table that the pointers above come from; a reference. */
 	struct vhost_pci_seg *segs;
 	uint32_t max_segs;
+	/* The gate: control writes it at any time, the polling thread when the ring breaks. Here,
+	 * on the line that a burst reads anyway: a look at an idle ring is as cheap as can be.
+	 */
+	uint32_t mode;   /**< enum vhost_pci_vring_mode. */
 	uint16_t size;   /**< Descriptors; a power of two for split rings. */
 	bool is_packed;  /**< VIRTIO_F_RING_PACKED was negotiated. */
 	bool event_idx;  /**< VIRTIO_RING_F_EVENT_IDX was negotiated. */
@@ -110,13 +114,10 @@ struct vhost_pci_vring {
 	uint16_t kick_event;    /**< Split: the avail event last written. */
 	uint32_t nb_segs;       /**< Segments in use in segs. */
 	bool notify_peer;       /**< The front-end is asked to kick (interrupt mode). */
+	uint32_t busy;          /**< The gate's other half: 1 inside a burst. */
 	struct vhost_pci_mem_cache cache;
 	struct vhost_pci_vring_stats stats;
 	enum vhost_pci_vring_error error; /**< Set once, with the atomic accessors. */
-
-	/* The gate. Each side writes one of the two. */
-	VHOST_PCI_CACHE_ALIGNED uint32_t mode; /**< enum vhost_pci_vring_mode; control writes. */
-	VHOST_PCI_CACHE_ALIGNED uint32_t busy; /**< 1 inside a burst; the polling thread writes. */
 
 	/* Owned by control. */
 	VHOST_PCI_CACHE_ALIGNED uint64_t desc_uva;
@@ -231,7 +232,7 @@ vhost_pci_vring_enter(struct vhost_pci_vring *vr)
 	 * one of the two sees the other.
 	 */
 	vhost_pci_store_full(&vr->busy, 1);
-	mode = vhost_pci_load_acquire(&vr->mode);
+	mode = vhost_pci_load_full(&vr->mode);
 	if (vhost_pci_unlikely(mode == VHOST_PCI_VRING_OFF))
 		vhost_pci_store_release(&vr->busy, 0);
 	return (enum vhost_pci_vring_mode)mode;
