@@ -361,6 +361,35 @@ corrupt_length_breaks_the_consumer(void **state)
 	}
 }
 
+/** Make the next frame say a length, and its message agree with it. */
+static void
+spoil_length(struct fixture *f, uint32_t msg_bytes)
+{
+	uint32_t size = msg_bytes - (uint32_t)sizeof(struct vhost_user_hdr);
+
+	next_frame(f)->msg_bytes = msg_bytes;
+	memcpy(f->data + (f->cons.own_idx + FRAME_SIZE) % RING_BYTES +
+					offsetof(struct vhost_user_hdr, size),
+			&size, sizeof(size));
+}
+
+/* The same where frame and message agree: neither below 0 nor beyond what was published. */
+static void
+consistent_lie_about_length_breaks_the_consumer(void **state)
+{
+	static const uint32_t lengths[] = { 0, 11, 12 + 12 + 1, 12 + 20, MSG_BYTES_LEAST,
+		MSG_BYTES_LEAST + 1 };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+		start_at(f, 1024);
+		f->cons.broken = false;
+		assert_int_equal(put(f, 1, 8), 0);
+		spoil_length(f, lengths[i]);
+		expect_broken_cons(f);
+	}
+}
+
 static void
 corrupt_number_of_fds_breaks_the_consumer(void **state)
 {
@@ -528,6 +557,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(corrupt_producer_index_breaks_the_consumer),
 	TEST(corrupt_consumer_index_breaks_the_producer),
 	TEST(corrupt_length_breaks_the_consumer),
+	TEST(consistent_lie_about_length_breaks_the_consumer),
 	TEST(corrupt_number_of_fds_breaks_the_consumer),
 	TEST(corrupt_message_size_breaks_the_consumer),
 	TEST(padding_is_zero),

@@ -182,7 +182,7 @@ vhost_pci_msgring_dequeue(struct vhost_pci_msgring *ring, struct vhost_pci_msg *
 	used = bytes_in_use(ring, false);
 	if (used == 0)
 		return -EAGAIN;
-	if (used < (int64_t)sizeof(*frame))
+	if (used < 0)
 		return break_ring(ring);
 	copy_out(ring, ring->own_idx, copy.word, FRAME_WORDS);
 	if (!frame_is_possible(ring, &copy.part.frame, used))
