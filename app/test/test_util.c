@@ -7,11 +7,15 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "test.h"
+
+/** By which the files are found in /proc/self/maps. */
+#define MEMFD_NAME "vhost-pci-test"
 
 unsigned int
 test_nb_fds(void)
@@ -30,12 +34,12 @@ unsigned int
 test_nb_mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[1024];
 	unsigned int nb = 0;
-	int c;
 
 	assert_non_null(maps);
-	while ((c = getc(maps)) != EOF)
-		nb += c == '\n';
+	while (fgets(line, sizeof(line), maps) != NULL)
+		nb += strstr(line, "memfd:" MEMFD_NAME) != NULL;
 	fclose(maps);
 	return nb;
 }
@@ -49,7 +53,7 @@ test_fd_is_open(int fd)
 int
 test_memfd(uint64_t size, bool seal_shrink)
 {
-	int fd = memfd_create("vhost-pci-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create(MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);

@@ -16,7 +16,7 @@
 /** Number of open fds of this process. */
 unsigned int test_nb_fds(void);
 
-/** Number of mappings of this process. */
+/** Number of mappings of files of test_memfd() in this process. */
 unsigned int test_nb_mappings(void);
 
 /** Whether an fd is open. */

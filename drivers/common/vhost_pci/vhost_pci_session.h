@@ -122,8 +122,8 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  *
  * With VHOST_USER_PROTOCOL_F_REPLY_ACK and need_reply, a well-formed message that is refused is
  * answered by a non-zero u64 and the connection goes on, unless its reply has a payload of its
- * own. A refused message leaves nothing behind but, for SET_VRING_ADDR and SET_VRING_BASE, a ring
- * that does not run.
+ * own. A refused message leaves nothing behind but, for the parts of a ring that come after its
+ * kick, a ring that does not run.
  */
 int vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply);

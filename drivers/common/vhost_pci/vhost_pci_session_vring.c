@@ -231,6 +231,7 @@ session_set_vring_num(struct vhost_pci_session *session, struct vhost_pci_msg *m
 {
 	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
 	uint32_t num = msg->payload.state.num;
+	int ret;
 
 	(void)reply;
 	if (vr == NULL || num == 0 || num > session->max_queue_size)
@@ -239,10 +240,13 @@ session_set_vring_num(struct vhost_pci_session *session, struct vhost_pci_msg *m
 	if (session->features_set && !session_has_feature(session, VIRTIO_F_RING_PACKED) &&
 			(num & (num - 1)) != 0)
 		return -EINVAL;
-	if (vr->started)
+	if (session->rings[vr->index].loaded)
 		return -EBUSY;
+	session_ring_pause(session, vr);
 	session->rings[vr->index].num = num;
-	return 0;
+	ret = session_ring_map(session, vr);
+	session_ring_resume(session, vr);
+	return ret;
 }
 
 int

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session_peer.h"
+#include "test.h"
+#include "test_util.h"
+
+static void
+test_kick_without_an_fd_starts_a_polled_ring(void **state)
+{
+	struct session_peer *peer = *state;
+
+	assert_int_equal(peer_send_state(peer, VHOST_USER_GET_VRING_BASE, 1, 0), 1);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, 1, -1), 0);
+	assert_int_equal(peer_vring(peer, 1)->kick_fd, -1);
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
+}
+
+static void
+test_second_kick_replaces_the_fd_alone(void **state)
+{
+	struct session_peer *peer = *state;
+	struct vhost_pci_vring *vr = peer_vring(peer, 1);
+	unsigned int nb_fds = test_nb_fds();
+
+	vr->avail_idx = 5;
+	vr->used_idx = 5;
+	peer->watched_fd = vr->kick_fd;
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, 1, peer->kick[1]), 0);
+	/* Open while the owner was told, so that it could leave an epoll set; closed after that. */
+	assert_true(peer->old_fd_open);
+	assert_int_not_equal(vr->kick_fd, peer->watched_fd);
+	assert_false(test_fd_is_open(peer->watched_fd));
+	assert_int_equal(test_nb_fds(), nb_fds);
+	assert_int_equal(vr->avail_idx, 5);
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
+}
+
+static void
+test_second_call_replaces_the_fd_alone(void **state)
+{
+	struct session_peer *peer = *state;
+	struct vhost_pci_vring *vr = peer_vring(peer, 1);
+	unsigned int nb_fds = test_nb_fds();
+	int old = vr->call.fd;
+
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, peer->call[2]), 0);
+	assert_int_not_equal(vr->call.fd, old);
+	assert_false(test_fd_is_open(old));
+	assert_int_equal(test_nb_fds(), nb_fds);
+	vhost_pci_notifier_signal(&vr->call);
+	assert_int_equal(test_eventfd_read(peer->call[2]), 1);
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
+}
+
+static void
+test_no_call_fd_means_no_calls(void **state)
+{
+	struct session_peer *peer = *state;
+
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, -1), 0);
+	assert_int_equal(peer_vring(peer, 1)->call.fd, -1);
+}
+
+static void
+test_fds_are_made_non_blocking(void **state)
+{
+	struct session_peer *peer = *state;
+	int fd = fcntl(peer->call[0], F_DUPFD_CLOEXEC, 0);
+
+	fcntl(fd, F_SETFL, 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 0, fd), 0);
+	assert_true(fcntl(peer_vring(peer, 0)->call.fd, F_GETFL) & O_NONBLOCK);
+	fcntl(fd, F_SETFL, 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, 0, fd), 0);
+	assert_true(fcntl(peer_vring(peer, 0)->kick_fd, F_GETFL) & O_NONBLOCK);
+	fcntl(fd, F_SETFL, 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_ERR, 0, fd), 0);
+	assert_true(fcntl(peer_vring(peer, 0)->err.fd, F_GETFL) & O_NONBLOCK);
+	close(fd);
+}
+
+static void
+test_full_call_fd_does_not_block(void **state)
+{
+	struct session_peer *peer = *state;
+	uint64_t full = UINT64_MAX - 1;
+
+	assert_int_equal(write(peer->call[1], &full, sizeof(full)), sizeof(full));
+	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+}
+
+static void
+test_call_pipe_without_a_reader_raises_no_signal(void **state)
+{
+	struct session_peer *peer = *state;
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, ends[1]), 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_ERR, 1, ends[1]), 0);
+	close(ends[0]);
+	close(ends[1]);
+	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+	vhost_pci_notifier_signal(&peer_vring(peer, 1)->err);
+}
+
+static void
+test_call_pipe_carries_8_bytes(void **state)
+{
+	struct session_peer *peer = *state;
+	uint64_t value = 0;
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, ends[1]), 0);
+	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+	assert_int_equal(read(ends[0], &value, sizeof(value)), sizeof(value));
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void
+test_sockets_and_files_are_no_notifiers(void **state)
+{
+	struct session_peer *peer = *state;
+	uint32_t request;
+	int sockets[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	for (request = VHOST_USER_SET_VRING_KICK; request <= VHOST_USER_SET_VRING_ERR; request++) {
+		assert_int_equal(peer_send_vring_fd(peer, request, 1, sockets[0]), -EINVAL);
+		assert_int_equal(peer_send_vring_fd(peer, request, 1, peer->memory_fd), -EINVAL);
+	}
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+static void
+test_fd_index_beyond_the_last_vring(void **state)
+{
+	static const unsigned int indexes[] = { PEER_NB_VRINGS, 0xff };
+	struct session_peer *peer = *state;
+	uint32_t request;
+	size_t i;
+
+	for (request = VHOST_USER_SET_VRING_KICK; request <= VHOST_USER_SET_VRING_ERR; request++) {
+		for (i = 0; i < 2; i++) {
+			assert_int_equal(peer_send_vring_fd(peer, request, indexes[i],
+							 peer->kick[0]),
+					-EINVAL);
+			assert_int_equal(peer_send_vring_fd(peer, request, indexes[i], -1),
+					-EINVAL);
+		}
+	}
+}
+
+#define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
+#define UP_TEST(test)   cmocka_unit_test_setup_teardown(test, peer_setup_up, peer_teardown)
+
+static const struct CMUnitTest tests[] = {
+	UP_TEST(test_kick_without_an_fd_starts_a_polled_ring),
+	UP_TEST(test_second_kick_replaces_the_fd_alone),
+	UP_TEST(test_second_call_replaces_the_fd_alone),
+	UP_TEST(test_no_call_fd_means_no_calls),
+	PEER_TEST(test_fds_are_made_non_blocking),
+	UP_TEST(test_full_call_fd_does_not_block),
+	UP_TEST(test_call_pipe_without_a_reader_raises_no_signal),
+	UP_TEST(test_call_pipe_carries_8_bytes),
+	UP_TEST(test_sockets_and_files_are_no_notifiers),
+	PEER_TEST(test_fd_index_beyond_the_last_vring),
+};
+
+REGISTER_TEST_GROUP(session_notify_autotest, tests, NULL, NULL);
