@@ -351,18 +351,17 @@ vhost_pci_adapter_bar_off(uint64_t bar_addr)
 /** @name The profile of a network device [ADP-10.2]: bits as in linux/virtio_*.h */
 /**@{*/
 #define VHOST_PCI_ADAPTER_NET_FEATURES \
-	((UINT64_C(1) << 0) |                   /* CSUM */ \
-			(UINT64_C(1) << 1) |    /* GUEST_CSUM */ \
-			(UINT64_C(0xff) << 7) | /* GUEST_TSO4 .. HOST_UFO */ \
+	((UINT64_C(3) << 0) |                   /* CSUM, GUEST_CSUM */ \
+			(UINT64_C(1) << 3) |    /* MTU */ \
+			(UINT64_C(0xff) << 7) | /* GUEST_TSO4, TSO6, ECN, UFO, HOST_ the same */ \
 			(UINT64_C(1) << 15) |   /* MRG_RXBUF */ \
-			(UINT64_C(3) << 17) |   /* CTRL_VQ, CTRL_RX */ \
-			(UINT64_C(3) << 21) |   /* GUEST_ANNOUNCE, MQ */ \
-			(UINT64_C(1) << 24) |   /* NOTIFY_ON_EMPTY */ \
 			(UINT64_C(7) << 27) |   /* ANY_LAYOUT, INDIRECT_DESC, EVENT_IDX */ \
 			(UINT64_C(1) << 32) |   /* VERSION_1 */ \
-			(UINT64_C(7) << 34))    /* RING_PACKED, IN_ORDER, ORDER_PLATFORM */
-/** MQ, LOG_SHMFD, RARP, REPLY_ACK, MTU, BACKEND_REQ, RESET_DEVICE, MEM_SLOTS, STATUS. */
-#define VHOST_PCI_ADAPTER_NET_PROTOCOL UINT64_C(0x1a03f)
+			(UINT64_C(3) << 34))    /* RING_PACKED, IN_ORDER */
+/** More, for more than one queue pair: CTRL_VQ, CTRL_RX, GUEST_ANNOUNCE, MQ. */
+#define VHOST_PCI_ADAPTER_NET_FEATURES_MQ ((UINT64_C(3) << 17) | (UINT64_C(3) << 21))
+/** MQ, LOG_SHMFD, RARP, REPLY_ACK, MTU, BACKEND_REQ, CONFIGURE_MEM_SLOTS, STATUS. */
+#define VHOST_PCI_ADAPTER_NET_PROTOCOL UINT64_C(0x1803f)
 /**@}*/
 
 #endif /* VHOST_PCI_ADAPTER_H */
