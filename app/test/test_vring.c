@@ -212,6 +212,25 @@ test_base_of_unmapped_packed(void **state)
 	ring_close(&ring);
 }
 
+/* Front-ends that know of the avail half of a packed base only leave the used half 0. */
+static void
+test_base_without_used_half(void **state)
+{
+	struct ring ring;
+
+	(void)state;
+	ring_open(&ring, &ring_packed_conf);
+	vhost_pci_vring_pause(ring.vr);
+	assert_int_equal(vhost_pci_vring_set_base(ring.vr, 1u << 15), 0);
+	assert_int_equal(vhost_pci_vring_get_base(ring.vr), 1u << 31 | 1u << 15);
+	assert_int_equal(vhost_pci_vring_set_base(ring.vr, 3), 0);
+	assert_int_equal(vhost_pci_vring_get_base(ring.vr), 3u << 16 | 3);
+	/* Where it is given, it counts. */
+	assert_int_equal(vhost_pci_vring_set_base(ring.vr, 1u << 16 | 3), 0);
+	assert_int_equal(vhost_pci_vring_get_base(ring.vr), 1u << 16 | 3);
+	ring_close(&ring);
+}
+
 static unsigned int
 count_fds(void)
 {
@@ -375,6 +394,7 @@ static const struct CMUnitTest vring_tests[] = {
 	RING_BOTH_FORMATS(test_map_across_regions),
 	RING_BOTH_FORMATS(test_map_is_by_uva),
 	cmocka_unit_test(test_base_of_unmapped_packed),
+	cmocka_unit_test(test_base_without_used_half),
 	cmocka_unit_test(test_fini_closes_fds),
 	cmocka_unit_test(test_error_names),
 	cmocka_unit_test_prestate(test_break, &ring_split_conf),

@@ -205,19 +205,36 @@ vhost_pci_vring_unmap(struct vhost_pci_vring *vr)
 	vr->size = 0;
 }
 
+/** Set a packed ring's slots and wrap counters. */
+static int
+set_base_packed(struct vhost_pci_vring *vr, uint32_t base)
+{
+	uint16_t avail = base & BASE_SLOT_MASK;
+	uint16_t used;
+
+	/* DPDK's virtio_user and vhost library know of the avail half only, and leave the used one
+	 * 0: a ring that was stopped in good order has nothing under way, both are the same.
+	 */
+	if (base >> 16 == 0)
+		base |= base << 16;
+	used = (base >> 16) & BASE_SLOT_MASK;
+	if (avail >= vr->size || used >= vr->size)
+		return -EINVAL;
+	vr->avail_idx = avail;
+	vr->avail_wrap = (base >> BASE_WRAP_BIT) & 1;
+	vr->used_idx = used;
+	vr->used_wrap = (base >> (16 + BASE_WRAP_BIT)) & 1;
+	return 0;
+}
+
 int
 vhost_pci_vring_set_base(struct vhost_pci_vring *vr, uint32_t base)
 {
 	if (vr->is_packed) {
-		uint16_t avail = base & BASE_SLOT_MASK;
-		uint16_t used = (base >> 16) & BASE_SLOT_MASK;
+		int ret = set_base_packed(vr, base);
 
-		if (avail >= vr->size || used >= vr->size)
-			return -EINVAL;
-		vr->avail_idx = avail;
-		vr->avail_wrap = (base >> BASE_WRAP_BIT) & 1;
-		vr->used_idx = used;
-		vr->used_wrap = (base >> (16 + BASE_WRAP_BIT)) & 1;
+		if (ret < 0)
+			return ret;
 	} else {
 		vr->avail_idx = (uint16_t)base;
 		vr->used_idx = (uint16_t)base;

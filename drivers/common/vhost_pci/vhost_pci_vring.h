@@ -181,7 +181,7 @@ void vhost_pci_vring_unmap(struct vhost_pci_vring *vr);
 /**
  * Set the indexes of a paused vring from a base, as SET_VRING_BASE defines it: for a split ring
  * the avail index; for a packed ring avail slot and wrap counter in bits 0-15, used slot and
- * wrap counter in bits 16-31.
+ * wrap counter in bits 16-31; where the latter are all 0, the used half is as the avail half.
  *
  * @return 0, or -EINVAL where a slot is not below the queue size. Control thread.
  */
