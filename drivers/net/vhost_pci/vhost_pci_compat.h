@@ -39,4 +39,11 @@ typedef uint32_t vhost_pci_queue_count_t;
 #define VHOST_PCI_PTYPES_SET_NB(nb) ((void)(nb))
 #endif
 
+/* 23.11: unsigned numbers of telemetry have their width's name no more. */
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 3, 0, 0)
+#define VHOST_PCI_TEL_ADD_UINT rte_tel_data_add_dict_uint
+#else
+#define VHOST_PCI_TEL_ADD_UINT rte_tel_data_add_dict_u64
+#endif
+
 #endif /* VHOST_PCI_COMPAT_H */

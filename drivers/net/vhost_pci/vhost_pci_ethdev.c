@@ -198,14 +198,7 @@ vlan_offload_set(struct rte_eth_dev *dev, int mask)
 static int
 ptypes_set(struct rte_eth_dev *dev, uint32_t mask)
 {
-	struct vhost_pci_rxq *rxq;
-	uint16_t i;
-
-	for (i = 0; i < dev->data->nb_rx_queues; i++) {
-		rxq = dev->data->rx_queues[i];
-		if (rxq != NULL)
-			__atomic_store_n(&rxq->ptype_mask, mask, __ATOMIC_RELAXED);
-	}
+	vhost_pci_ptypes_want(dev, mask);
 	return 0;
 }
 
@@ -254,6 +247,12 @@ static const struct eth_dev_ops dev_ops = {
 	.rx_queue_intr_disable = vhost_pci_rx_queue_intr_disable,
 	.tx_done_cleanup = tx_done_cleanup,
 };
+
+bool
+vhost_pci_is_ours(const struct rte_eth_dev *dev)
+{
+	return dev->dev_ops == &dev_ops;
+}
 
 static void
 ethdev_fill(struct rte_eth_dev *eth_dev, struct rte_device *device)

@@ -20,6 +20,9 @@ vhost_pci_port_of(const struct rte_eth_dev *dev)
 	return dev->data->dev_private;
 }
 
+/** Whether an ethdev is one of this driver. */
+bool vhost_pci_is_ours(const struct rte_eth_dev *dev);
+
 /** The port's name, for messages. */
 static inline const char *
 vhost_pci_port_name(const struct vhost_pci_port *port)
@@ -58,6 +61,11 @@ int vhost_pci_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 		struct rte_eth_burst_mode *mode);
 int vhost_pci_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 		struct rte_eth_burst_mode *mode);
+/**
+ * Packet types are found by looking into packets, which costs time: it is done from the moment an
+ * application asks which types there are, unless it has said (here) which layers it wants.
+ */
+void vhost_pci_ptypes_want(struct rte_eth_dev *dev, uint32_t mask);
 const uint32_t *vhost_pci_supported_ptypes_get(VHOST_PCI_PTYPES_GET_ARGS);
 vhost_pci_queue_count_t vhost_pci_rx_queue_count(void *queue);
 int vhost_pci_rx_descriptor_status(void *queue, uint16_t offset);

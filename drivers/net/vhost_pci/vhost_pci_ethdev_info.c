@@ -139,6 +139,21 @@ vhost_pci_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 	return burst_mode_get(txq->port, txq->vr, mergeable ? " Mergeable" : "", mode);
 }
 
+void
+vhost_pci_ptypes_want(struct rte_eth_dev *dev, uint32_t mask)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	uint16_t i;
+
+	vhost_pci_port_lock(port);
+	port->ptypes_wanted = true;
+	port->ptype_mask = mask;
+	for (i = 0; i < port->config.max_queue_pairs; i++)
+		if (port->rxq[i] != NULL)
+			__atomic_store_n(&port->rxq[i]->ptype_mask, mask, __ATOMIC_RELAXED);
+	vhost_pci_port_unlock(port);
+}
+
 const uint32_t *
 vhost_pci_supported_ptypes_get(VHOST_PCI_PTYPES_GET_ARGS)
 {
@@ -148,7 +163,8 @@ vhost_pci_supported_ptypes_get(VHOST_PCI_PTYPES_GET_ARGS)
 		RTE_PTYPE_L3_IPV6, RTE_PTYPE_L3_IPV6_EXT, RTE_PTYPE_L4_FRAG, RTE_PTYPE_L4_TCP,
 		RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_SCTP, VHOST_PCI_PTYPES_END };
 
-	RTE_SET_USED(dev);
+	if (!vhost_pci_port_of(dev)->ptypes_wanted)
+		vhost_pci_ptypes_want(dev, RTE_PTYPE_ALL_MASK);
 	VHOST_PCI_PTYPES_SET_NB(RTE_DIM(ptypes));
 	return ptypes;
 }

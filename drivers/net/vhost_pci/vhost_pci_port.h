@@ -108,11 +108,13 @@ struct vhost_pci_port {
 	struct vhost_pci_transport *transport; /**< NULL: no front-end. */
 	struct vhost_pci_rxq **rxq;            /**< By queue id; NULL: not set up. */
 	struct vhost_pci_txq **txq;
-	bool started;       /**< Between dev_start and dev_stop. */
-	bool admin_up;      /**< Not set down with dev_set_link_down. */
-	bool link_changed;  /**< LSC event to be delivered. */
-	bool queue_changed; /**< Queue state event to be delivered. */
-	uint16_t peer_mtu;  /**< From NET_SET_MTU; 0: none. */
+	bool started;        /**< Between dev_start and dev_stop. */
+	bool admin_up;       /**< Not set down with dev_set_link_down. */
+	bool link_changed;   /**< LSC event to be delivered. */
+	bool queue_changed;  /**< Queue state event to be delivered. */
+	uint16_t peer_mtu;   /**< From NET_SET_MTU; 0: none. */
+	bool ptypes_wanted;  /**< The application has asked for packet types, or for none. */
+	uint32_t ptype_mask; /**< Layers of the packet type to be set. */
 	struct vhost_pci_port_stats stats;
 };
 

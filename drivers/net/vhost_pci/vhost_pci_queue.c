@@ -64,7 +64,7 @@ vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 			: rxq->room;
 	rxq->vlan_strip = (rxq->offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
 	rxq->legacy_ol_flags = port->config.legacy_ol_flags;
-	rxq->ptype_mask = RTE_PTYPE_ALL_MASK;
+	rxq->ptype_mask = port->ptype_mask;
 	rxq->intr = (struct vhost_pci_rxq_intr){ .epoll_fd = -1, .wake_fd = -1, .kick_fd = -1 };
 
 	vhost_pci_port_lock(port);
