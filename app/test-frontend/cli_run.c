@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -215,7 +217,9 @@ reconnect(struct cli *cli)
 	return start_workers(cli);
 }
 
-/* Wait for the next look at the counters, a signal or the back-end's end. @return 1 to go on, 0 to end, -errno. */
+/* Wait for the next look at the counters, a signal or the back-end's end. Returns 1 to go on, 0 to
+ * end, -errno.
+ */
 static int
 wait_event(struct cli *cli, uint64_t until_ns)
 {

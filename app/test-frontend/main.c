@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 #include <errno.h>
 #include <getopt.h>
@@ -12,18 +14,18 @@
 
 static const char help[] =
 		"Usage: vhost-user-frontend [OPTION]... SOCKET\n"
-		"Drive a vhost-user network back-end through its socket: send it packets, receive what\n"
-		"it sends, or measure round trips. Directions are those of the front-end: what it\n"
-		"transmits, the back-end receives.\n"
+		"Drive a vhost-user network back-end through its socket: send it packets,\n"
+		"receive what it sends, or measure round trips. Directions are those of the\n"
+		"front-end: what it transmits, the back-end receives.\n"
 		"\n"
 		"What to do:\n"
 		"  -m, --mode=MODE       tx, rx, both or ping (both)\n"
 		"  -t, --seconds=N       how long; 0: until interrupted (10)\n"
-		"  -n, --packets=N       send as many packets per queue, then end; for ping: round trips\n"
+		"  -n, --packets=N       send N packets per queue, then end; ping: N round trips\n"
 		"  -z, --size=BYTES      length of a frame, without FCS (64)\n"
-		"  -V, --verify          number each packet and check every byte of those received\n"
+		"  -V, --verify          number each packet, check every byte of those received\n"
 		"  -T, --touch           write each packet anew, read each received one\n"
-		"  -R, --reconnect       when the back-end closes the connection, wait for it and go on\n"
+		"  -R, --reconnect       when the back-end goes away, wait for it and go on\n"
 		"\n"
 		"Connection and memory:\n"
 		"  -s, --server          listen on SOCKET (the back-end connects)\n"
@@ -40,17 +42,18 @@ static const char help[] =
 		"  -H, --header=KIND     legacy (10 bytes), modern or mergeable (modern)\n"
 		"  -l, --layout=LAYOUT   of packets sent: single, chain or indirect (single)\n"
 		"      --segments=N      buffers of a frame in a chain or indirect table (1)\n"
-		"  -b, --buffer=BYTES    room of a receive buffer (the frame's size, at least 1518)\n"
+		"  -b, --buffer=BYTES    room of a receive buffer (the frame, at least 1518)\n"
 		"  -B, --burst=N         packets moved at a time (64)\n"
 		"  -e, --event-idx       notification suppression by index\n"
 		"  -i, --in-order        in-order use of descriptors\n"
 		"\n"
-		"  -c, --cpus=LIST       CPUs to run on, one thread each, such as 0,1 (one thread)\n"
+		"  -c, --cpus=LIST       CPUs, a thread each, such as 0,1 (one, anywhere)\n"
 		"  -j, --json            a summary in JSON, one line\n"
 		"  -Q, --quiet           no rates while running\n"
 		"  -h, --help            this text\n"
 		"\n"
-		"Exit status: 0 all went well, 1 the back-end failed or packets were damaged, 2 usage.\n";
+		"Exit status: 0 all went well, 1 the back-end failed or packets were damaged,\n"
+		"2 usage.\n";
 
 enum {
 	OPT_SLOTS = 256,

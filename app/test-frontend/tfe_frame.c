@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 #include <assert.h>
 #include <string.h>
@@ -72,7 +74,7 @@ fill_word(uint64_t seed, uint64_t i)
 static uint64_t
 seed_of(uint16_t stream, uint64_t seq)
 {
-	return (seq << 16 ^ stream) * UINT64_C(0xd6e8feb86659fd93);
+	return seq * UINT64_C(0xd6e8feb86659fd93) + stream * UINT64_C(0xa0761d6478bd642f);
 }
 
 static void

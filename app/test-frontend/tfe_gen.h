@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 /**
  * @file
@@ -53,14 +55,14 @@ struct tfe_gen_conf {
 	enum tfe_gen_dir dir;
 	enum tfe_gen_layout layout;
 	enum tfe_gen_touch touch;
-	uint32_t frame_bytes; /**< transmit: length of a frame, without header and FCS */
-	uint32_t buf_bytes;   /**< receive: room for a frame in one chain, without header */
-	uint32_t nb_segs;     /**< buffers the frame is cut into; 0 stands for 1 */
-	uint32_t burst;       /**< packets a call moves at most; 0 stands for 64 */
-	uint32_t nb_bufs;     /**< chains in use; 0: as many as the ring has room for */
-	uint16_t stream;      /**< for TFE_GEN_TOUCH_VERIFY */
-	uint32_t stride_bytes; /**< from one chain's buffers to the next's; 0: as TFE_GEN_STRIDE has it */
-	uint64_t nb_packets; /**< transmit: stop after as many; 0: no end */
+	uint32_t frame_bytes;  /**< transmit: length of a frame, without header and FCS */
+	uint32_t buf_bytes;    /**< receive: room for a frame in one chain, without header */
+	uint32_t nb_segs;      /**< buffers the frame is cut into; 0 stands for 1 */
+	uint32_t burst;        /**< packets a call moves at most; 0 stands for 64 */
+	uint32_t nb_bufs;      /**< chains in use; 0: as many as the ring has room for */
+	uint16_t stream;       /**< for TFE_GEN_TOUCH_VERIFY */
+	uint32_t stride_bytes; /**< from chain to chain; 0: TFE_GEN_STRIDE or what is needed */
+	uint64_t nb_packets;   /**< transmit: stop after as many; 0: no end */
 };
 
 /** Counters of a generator. */

@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 /* The generator on a packed ring. Descriptors are kept ready for each chain; making one available
  * writes them with the wrap counter's bits, the burst's first one last.

@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 /* The generator on a split ring. The descriptor table is written once; a chain is made available
  * by its head in the available ring, where it mostly stands already.

@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 /**
  * @file
@@ -52,7 +54,7 @@ struct tfe_region {
 	uint64_t size_bytes;
 	uint64_t mmap_offset;
 	int fd;
-	uint8_t *va; /**< start of the region here; what comes before it in the file is not mapped */
+	uint8_t *va;         /**< its start; what comes before it in the file is not mapped */
 	uint64_t used_bytes; /**< the allocator's mark */
 };
 

@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 /**
  * @file
@@ -19,7 +21,7 @@
 struct tfe_net_layout {
 	bool split_header;      /**< the virtio-net header has a buffer of its own */
 	bool indirect;          /**< the chain is one indirect descriptor */
-	uint32_t hdr_seg_bytes; /**< with split_header: cut the header into pieces of this; 0: whole */
+	uint32_t hdr_seg_bytes; /**< with split_header: pieces the header is cut into; 0: whole */
 	uint32_t seg_bytes; /**< cut the frame (the receive buffer) into pieces of this; 0: whole */
 };
 

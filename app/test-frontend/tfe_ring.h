@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
 
 /**
  * @file
@@ -107,15 +109,15 @@ struct tfe_ring {
 	uint32_t order_idx;      /**< free-running: the oldest of them */
 	uint32_t nb_free;        /**< free descriptors */
 	uint32_t nb_outstanding; /**< chains made available and not yet used */
-	uint16_t free_head; /**< first free id; split: descriptor. The list is first in, first out */
-	uint16_t free_tail;  /**< last free id */
-	uint16_t avail_idx;  /**< split: free-running; packed: next slot to write */
-	uint16_t used_idx;   /**< split: free-running; packed: next slot to look at */
-	bool avail_wrap;     /**< packed: driver ring wrap counter */
-	bool used_wrap;      /**< packed: device ring wrap counter */
-	uint16_t held_slot;  /**< packed: first descriptor not yet published */
-	uint16_t held_flags; /**< packed: the flags it is to get */
-	uint32_t nb_held;    /**< added and not yet published; split: chains, packed: descriptors */
+	uint16_t free_head;      /**< first free id; split: descriptor. First in, first out */
+	uint16_t free_tail;      /**< last free id */
+	uint16_t avail_idx;      /**< split: free-running; packed: next slot to write */
+	uint16_t used_idx;       /**< split: free-running; packed: next slot to look at */
+	bool avail_wrap;         /**< packed: driver ring wrap counter */
+	bool used_wrap;          /**< packed: device ring wrap counter */
+	uint16_t held_slot;      /**< packed: first descriptor not yet published */
+	uint16_t held_flags;     /**< packed: the flags it is to get */
+	uint32_t nb_held; /**< added and not yet published; split: chains, packed: descriptors */
 	uint32_t nb_unnotified; /**< published since the last tfe_ring_notify(), in the same unit */
 	uint32_t batch_left;    /**< in order: chains of a batch still to report */
 	uint32_t batch_len_bytes; /**< in order: used length of the batch's last chain */
