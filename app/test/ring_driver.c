@@ -261,6 +261,20 @@ ring_va(const struct ring *ring, uint64_t gpa)
 	return NULL;
 }
 
+bool
+ring_in_region(const struct ring *ring, const uint8_t *va, uint32_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < RING_NB_REGIONS; i++) {
+		const struct vhost_pci_mem_region *region = &ring->mem->region[i];
+
+		if (va >= region->va && va < region->va + region->size)
+			return len <= region->size - (uint64_t)(va - region->va);
+	}
+	return false;
+}
+
 void
 ring_write(const struct ring *ring, uint64_t gpa, const void *data, size_t bytes)
 {

@@ -124,6 +124,9 @@ void ring_forbid(struct ring *ring);
 /** Where a byte of guest memory is here; NULL where there is none. */
 uint8_t *ring_va(const struct ring *ring, uint64_t gpa);
 
+/** Whether bytes of this process are all in one region. */
+bool ring_in_region(const struct ring *ring, const uint8_t *va, uint32_t len);
+
 /** Write guest memory, across regions too. */
 void ring_write(const struct ring *ring, uint64_t gpa, const void *data, size_t bytes);
 

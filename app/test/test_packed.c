@@ -310,6 +310,9 @@ test_base_round_trip(void **state)
 			/* Without a used half there is none to return: see test_vring.c. */
 			if (base >> 16 == 0)
 				continue;
+			/* A used half of 0 may stand for one that the front-end does not know. */
+			if (base >> 16 == 0)
+				continue;
 			good = (base & 0x7fff) < sizes[i] && (base >> 16 & 0x7fff) < sizes[i];
 			assert_int_equal(vhost_pci_vring_set_base(ring.vr, first), 0);
 			assert_int_equal(vhost_pci_vring_set_base(ring.vr, base),

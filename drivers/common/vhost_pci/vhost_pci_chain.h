@@ -121,20 +121,6 @@ vhost_pci_chain_add(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	return 0;
 }
 
-/**
- * Append all buffers of an indirect table to a chain.
- *
- * @param desc	The descriptor with VRING_DESC_F_INDIRECT, which has been loaded once.
- * @return 0, or -EPROTO with the ring broken: not negotiated, with NEXT (VIRTIO 2.7.5.3.1), a
- *	   length that is 0, no multiple of 16 or beyond the queue size, a table outside of the
- *	   memory table, nested, next beyond the table (split), a loop (split). -EAGAIN as for
- *	   vhost_pci_chain_add().
- *
- * The thread that polls the queue.
- */
-int vhost_pci_chain_add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
-		const struct vhost_pci_desc *desc, enum vhost_pci_dir dir);
-
 /** Begin a chain behind those already held. The thread that polls the queue. */
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_chain_begin(const struct vhost_pci_vring *vr, struct vhost_pci_chain *chain, uint16_t id)

@@ -5,7 +5,6 @@
 #include "vhost_pci_ring.h"
 
 #include <errno.h>
-#include <string.h>
 
 int
 vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
@@ -37,53 +36,105 @@ vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *cha
 	return 0;
 }
 
-/** Load an entry of an indirect table, which may be split between two regions. */
-static int
-indirect_load(struct vhost_pci_vring *vr, uint64_t gpa, struct vhost_pci_desc *desc)
+/** A descriptor in memory of either format. */
+union any_desc {
+	struct vring_desc split;
+	struct vring_packed_desc packed;
+	uint8_t bytes[16];
+};
+
+_Static_assert(sizeof(union any_desc) == 16, "VIRTIO 2.7.5, 2.8.13");
+
+VHOST_PCI_ALWAYS_INLINE struct vhost_pci_desc
+any_desc_load(const union any_desc *desc, const enum vhost_pci_ring_format format)
 {
-	union {
-		struct vring_desc split;
-		struct vring_packed_desc packed;
-		uint8_t bytes[16];
-	} local;
+	return format == VHOST_PCI_PACKED ? vhost_pci_desc_load_packed(&desc->packed)
+					  : vhost_pci_desc_load_split(&desc->split);
+}
+
+/**
+ * Where an indirect table is, if it can be read in place.
+ *
+ * @return The table; NULL where it is not in the memory table, in two regions, or (VIRTIO asks
+ *	   for none) not aligned to the words it is read by.
+ */
+static const union any_desc *
+indirect_table(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc)
+{
+	uint32_t contiguous = desc->len;
+	uint8_t *va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, desc->gpa, &contiguous);
+
+	if (va == NULL || contiguous < desc->len || (uintptr_t)va % sizeof(uint64_t) != 0)
+		return NULL;
+	return (const union any_desc *)(void *)va;
+}
+
+/** Load an entry of a table that can't be read in place, byte by byte. */
+static int
+indirect_load_slow(struct vhost_pci_vring *vr, uint64_t gpa, struct vhost_pci_desc *desc)
+{
+	union any_desc local;
 	uint32_t done = 0;
 
 	while (done < sizeof(local)) {
-		uint32_t contiguous = (uint32_t)sizeof(local) - done;
-		const uint8_t *va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, gpa + done,
-				&contiguous);
+		uint32_t left = (uint32_t)sizeof(local) - done;
+		const uint8_t *va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, gpa + done, &left);
 
 		if (va == NULL)
 			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_ADDR);
 		/* Checks are made on the copy; what the peer writes later is not seen. */
-		memcpy(&local.bytes[done], va, contiguous);
-		done += contiguous;
+		for (; left > 0; left--)
+			local.bytes[done++] = vhost_pci_load_relaxed(va++);
 	}
-	*desc = vr->is_packed ? vhost_pci_desc_load_packed(&local.packed)
-			      : vhost_pci_desc_load_split(&local.split);
+	*desc = any_desc_load(&local, vr->is_packed ? VHOST_PCI_PACKED : VHOST_PCI_SPLIT);
 	return 0;
 }
 
-int
-vhost_pci_chain_add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
-		const struct vhost_pci_desc *desc, enum vhost_pci_dir dir)
+/** Check the descriptor that refers to a table. Returns the table's entries, or -EPROTO. */
+static int
+indirect_check(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc)
 {
-	uint32_t nb_entries = desc->len / sizeof(struct vring_desc);
-	uint32_t next = 0;
-	uint32_t seen;
-	struct vhost_pci_desc entry;
-	int ret;
+	uint32_t nb_entries = desc->len / sizeof(union any_desc);
 
 	if (!vr->indirect)
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT);
 	if (desc->flags & VRING_DESC_F_NEXT)
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT_NEXT);
-	if (nb_entries == 0 || desc->len % sizeof(struct vring_desc) != 0 || nb_entries > vr->size)
+	if (nb_entries == 0 || desc->len % sizeof(union any_desc) != 0 || nb_entries > vr->size)
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT_LEN);
+	return (int)nb_entries;
+}
 
+/**
+ * Append all buffers of an indirect table to a chain.
+ *
+ * @param desc	The descriptor with VRING_DESC_F_INDIRECT, which has been loaded once.
+ * @return 0; -EPROTO with the ring broken: not negotiated, with NEXT (VIRTIO 2.7.5.3.1), a length
+ *	   that is 0, no multiple of 16 or beyond the queue size, a table outside of the memory
+ *	   table, nested, next beyond the table (split), a loop (split). -EAGAIN as for
+ *	   vhost_pci_chain_add().
+ */
+VHOST_PCI_ALWAYS_INLINE int
+add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		const struct vhost_pci_desc *desc, const enum vhost_pci_ring_format format,
+		const enum vhost_pci_dir dir)
+{
+	int nb_entries = indirect_check(vr, desc);
+	const union any_desc *table;
+	struct vhost_pci_desc entry;
+	int next = 0;
+	int ret = 0;
+	int seen;
+
+	if (nb_entries < 0)
+		return nb_entries;
+	table = indirect_table(vr, desc);
 	for (seen = 0; seen < nb_entries; seen++) {
-		ret = indirect_load(vr, desc->gpa + (uint64_t)next * sizeof(struct vring_desc),
-				&entry);
+		if (vhost_pci_likely(table != NULL))
+			entry = any_desc_load(&table[next], format);
+		else
+			ret = indirect_load_slow(vr, desc->gpa + (uint64_t)next * sizeof(*table),
+					&entry);
 		if (ret < 0)
 			return ret;
 		if (entry.flags & VRING_DESC_F_INDIRECT)
@@ -91,7 +142,7 @@ vhost_pci_chain_add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain 
 		ret = vhost_pci_chain_add(vr, chain, &entry, dir);
 		if (ret < 0)
 			return ret;
-		if (vr->is_packed) {
+		if (format == VHOST_PCI_PACKED) {
 			/* VIRTIO 2.8.7: the entries stand in order, all of them belong to the chain. */
 			next++;
 			continue;
@@ -102,19 +153,19 @@ vhost_pci_chain_add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain 
 		if (next >= nb_entries)
 			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_NEXT);
 	}
-	return vr->is_packed ? 0 : vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_LOOP);
+	return format == VHOST_PCI_PACKED ? 0 : vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_LOOP);
 }
 
-int
-vhost_pci_split_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
-		struct vhost_pci_desc desc, enum vhost_pci_dir dir)
+VHOST_PCI_ALWAYS_INLINE int
+walk_split(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain, struct vhost_pci_desc desc,
+		const enum vhost_pci_dir dir)
 {
 	unsigned int seen;
 	int ret;
 
 	for (seen = 1;; seen++) {
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			return vhost_pci_chain_add_indirect(vr, chain, &desc, dir);
+			return add_indirect(vr, chain, &desc, VHOST_PCI_SPLIT, dir);
 		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
 		if (ret < 0 || (desc.flags & VRING_DESC_F_NEXT) == 0)
 			return ret;
@@ -127,8 +178,16 @@ vhost_pci_split_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 }
 
 int
-vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+vhost_pci_split_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		struct vhost_pci_desc desc, enum vhost_pci_dir dir)
+{
+	return dir == VHOST_PCI_ENQUEUE ? walk_split(vr, chain, desc, VHOST_PCI_ENQUEUE)
+					: walk_split(vr, chain, desc, VHOST_PCI_DEQUEUE);
+}
+
+VHOST_PCI_ALWAYS_INLINE int
+walk_packed(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain, struct vhost_pci_desc desc,
+		const enum vhost_pci_dir dir)
 {
 	uint16_t slot = vr->avail_idx;
 	bool wrap = vr->avail_wrap;
@@ -136,7 +195,7 @@ vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 
 	for (;;) {
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			ret = vhost_pci_chain_add_indirect(vr, chain, &desc, dir);
+			ret = add_indirect(vr, chain, &desc, VHOST_PCI_PACKED, dir);
 		else
 			ret = vhost_pci_chain_add(vr, chain, &desc, dir);
 		if (ret < 0 || (desc.flags & VRING_DESC_F_NEXT) == 0)
@@ -153,6 +212,14 @@ vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	/* VIRTIO 2.8.6: the id stands in the last descriptor of a chain. */
 	chain->id = desc.next;
 	return ret;
+}
+
+int
+vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		struct vhost_pci_desc desc, enum vhost_pci_dir dir)
+{
+	return dir == VHOST_PCI_ENQUEUE ? walk_packed(vr, chain, desc, VHOST_PCI_ENQUEUE)
+					: walk_packed(vr, chain, desc, VHOST_PCI_DEQUEUE);
 }
 
 /** Discard with the format known. */
