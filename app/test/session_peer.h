@@ -11,6 +11,9 @@
 #ifndef SESSION_PEER_H
 #define SESSION_PEER_H
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
 #include "vhost_pci_session.h"
 
 /** @name The front-end's memory: one region of a file, and vrings in it */
@@ -75,6 +78,9 @@ struct session_peer {
 	bool old_fd_open;   /**< Whether watched_fd was open at the last vring change. */
 	int watched_fd;     /**< -1: none. */
 	bool seen_unpaused; /**< A vring that was changed was not paused. */
+
+	uint32_t stop;      /**< Ends a polling thread of the test. */
+	uint64_t nb_polled; /**< Bursts that it has done. */
 
 	unsigned int nb_fds;      /**< Before it all. */
 	unsigned int nb_mappings; /**< Before it all. */
