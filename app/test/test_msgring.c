@@ -149,7 +149,7 @@ init_refuses_bad_geometry(void **state)
 	assert_int_equal(vhost_pci_msgring_init(&ring, f->ctrl, f->data + 8, RING_BYTES,
 					 MSG_BYTES_LEAST),
 			-EINVAL);
-	assert_int_equal(vhost_pci_msgring_init(&ring, (void *)((uintptr_t)f->ctrl + 4), f->data,
+	assert_int_equal(vhost_pci_msgring_init(&ring, (void *)((uint8_t *)f->ctrl + 4), f->data,
 					 RING_BYTES, MSG_BYTES_LEAST),
 			-EINVAL);
 	assert_int_equal(vhost_pci_msgring_init(&ring, f->ctrl, f->data, RING_BYTES,
