@@ -96,8 +96,10 @@ bind_address(int fd, const struct sockaddr_un *address)
 {
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
 		return 0;
-	if (errno != EADDRINUSE || !is_stale(address))
+	if (errno != EADDRINUSE)
 		return -errno;
+	if (!is_stale(address))
+		return -EADDRINUSE;
 	if (unlink(address->sun_path) < 0 && errno != ENOENT)
 		return -errno;
 	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;

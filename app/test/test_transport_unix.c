@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "test.h"
+#include "test_util.h"
+#include "vhost_pci_transport_unix.h"
+
+/** What a test of a connection works with. */
+struct connection {
+	struct vhost_pci_transport *transport;
+	struct vhost_pci_msg msg; /**< The last one received. */
+	int peer;                 /**< The front-end's end; -1: closed. */
+	unsigned int nb_fds;      /**< Before it all. */
+};
+
+static int
+setup(void **state)
+{
+	unsigned int nb_fds = test_nb_fds();
+	struct connection *conn = calloc(1, sizeof(*conn));
+	int ends[2];
+
+	assert_non_null(conn);
+	conn->nb_fds = nb_fds;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	conn->peer = ends[0];
+	assert_int_equal(vhost_pci_unix_transport_create(ends[1], &conn->transport), 0);
+	*state = conn;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct connection *conn = *state;
+	bool clean;
+
+	if (conn->transport != NULL)
+		vhost_pci_transport_close(conn->transport);
+	if (conn->peer >= 0)
+		close(conn->peer);
+	clean = test_nb_fds() == conn->nb_fds;
+	free(conn);
+	return clean ? 0 : -1;
+}
+
+static int
+receive(struct connection *conn)
+{
+	return vhost_pci_transport_recv(conn->transport, &conn->msg);
+}
+
+/** Write bytes, and fds along with the first of them; the fds stay the caller's. */
+static void
+write_fds(struct connection *conn, const void *bytes, size_t nb_bytes, const int *fds,
+		unsigned int nb_fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(64 * sizeof(int))];
+	} control = { 0 };
+	struct iovec part = { (void *)(uintptr_t)bytes, nb_bytes };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	if (nb_fds > 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(nb_fds * sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(nb_fds * sizeof(int));
+		memcpy(CMSG_DATA(&control.align), fds, nb_fds * sizeof(int));
+	}
+	assert_int_equal(sendmsg(conn->peer, &message, MSG_NOSIGNAL), nb_bytes);
+}
+
+static void
+write_bytes(struct connection *conn, const void *bytes, size_t nb_bytes)
+{
+	write_fds(conn, bytes, nb_bytes, NULL, 0);
+}
+
+/** A message as it is on the wire. */
+struct wire {
+	struct vhost_user_hdr hdr;
+	uint32_t payload[10];
+};
+
+static size_t
+wire_bytes(const struct wire *wire)
+{
+	return sizeof(wire->hdr) + wire->hdr.size;
+}
+
+static struct wire
+set_features(uint64_t features)
+{
+	struct wire wire = { { VHOST_USER_SET_FEATURES, VHOST_USER_VERSION, 8 }, { 0 } };
+
+	memcpy(wire.payload, &features, sizeof(features));
+	return wire;
+}
+
+static struct wire
+set_call(unsigned int index)
+{
+	return (struct wire){ { VHOST_USER_SET_VRING_CALL, VHOST_USER_VERSION, 8 }, { index } };
+}
+
+/* Messages in */
+
+static void
+test_nothing_to_receive_yet(void **state)
+{
+	struct connection *conn = *state;
+
+	assert_int_equal(receive(conn), -EAGAIN);
+}
+
+static void
+test_message_in_one_piece(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(UINT64_C(0x123456789abcdef0));
+
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.hdr.request, VHOST_USER_SET_FEATURES);
+	assert_int_equal(conn->msg.payload.u64, UINT64_C(0x123456789abcdef0));
+	assert_int_equal(conn->msg.nb_fds, 0);
+	assert_int_equal(receive(conn), -EAGAIN);
+}
+
+static void
+test_message_byte_by_byte(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(UINT64_C(0x123456789abcdef0));
+	const uint8_t *bytes = (const uint8_t *)&wire;
+	size_t i;
+
+	for (i = 0; i < wire_bytes(&wire); i++) {
+		assert_int_equal(receive(conn), -EAGAIN);
+		write_bytes(conn, bytes + i, 1);
+	}
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.payload.u64, UINT64_C(0x123456789abcdef0));
+}
+
+static void
+test_message_without_payload(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = { { VHOST_USER_SET_OWNER, VHOST_USER_VERSION, 0 }, { 0 } };
+
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.hdr.request, VHOST_USER_SET_OWNER);
+}
+
+static void
+test_two_messages_in_one_write(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+	uint8_t bytes[2 * sizeof(wire)];
+
+	memcpy(bytes, &wire, wire_bytes(&wire));
+	wire = set_features(2);
+	memcpy(bytes + wire_bytes(&wire), &wire, wire_bytes(&wire));
+	write_bytes(conn, bytes, 2 * wire_bytes(&wire));
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.payload.u64, 1);
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.payload.u64, 2);
+}
+
+static void
+test_fd_arrives(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(3);
+	int fd = test_eventfd();
+
+	write_fds(conn, &wire, wire_bytes(&wire), &fd, 1);
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.nb_fds, 1);
+	assert_int_equal(fcntl(conn->msg.fds[0], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	assert_int_equal(write(conn->msg.fds[0], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(test_eventfd_read(fd), 1);
+	vhost_pci_msg_close_fds(&conn->msg);
+	close(fd);
+}
+
+static void
+test_fd_belongs_to_the_message_it_came_with(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+	int fd = test_eventfd();
+
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	wire = set_call(1);
+	write_fds(conn, &wire, wire_bytes(&wire), &fd, 1);
+	wire = set_features(2);
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	close(fd);
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.nb_fds, 0);
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.nb_fds, 1);
+	vhost_pci_msg_close_fds(&conn->msg);
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.nb_fds, 0);
+}
+
+static void
+test_fd_arrives_with_the_payload(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	int fd = test_eventfd();
+
+	write_bytes(conn, &wire, sizeof(wire.hdr));
+	assert_int_equal(receive(conn), -EAGAIN);
+	write_fds(conn, wire.payload, wire.hdr.size, &fd, 1);
+	close(fd);
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.nb_fds, 1);
+	vhost_pci_msg_close_fds(&conn->msg);
+}
+
+static void
+test_fds_on_a_message_that_takes_none(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+	unsigned int nb_fds;
+	int fds[3] = { test_eventfd(), test_eventfd(), test_eventfd() };
+	int i;
+
+	nb_fds = test_nb_fds();
+	write_fds(conn, &wire, wire_bytes(&wire), fds, 3);
+	assert_int_equal(receive(conn), -E2BIG);
+	assert_int_equal(test_nb_fds(), nb_fds);
+	for (i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void
+test_more_fds_than_any_message_takes(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	unsigned int nb_fds;
+	int fds[64];
+	int i;
+
+	for (i = 0; i < 64; i++)
+		fds[i] = test_eventfd();
+	nb_fds = test_nb_fds();
+	write_fds(conn, &wire, wire_bytes(&wire), fds, 64);
+	assert_int_equal(receive(conn), -EMFILE);
+	assert_int_equal(test_nb_fds(), nb_fds);
+	for (i = 0; i < 64; i++)
+		close(fds[i]);
+}
+
+static void
+test_fds_with_every_byte(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	const uint8_t *bytes = (const uint8_t *)&wire;
+	int fd = test_eventfd();
+	unsigned int nb_fds = test_nb_fds();
+	size_t i;
+
+	for (i = 0; i < 9; i++)
+		write_fds(conn, bytes + i, 1, &fd, 1);
+	assert_int_equal(receive(conn), -E2BIG);
+	assert_int_equal(test_nb_fds(), nb_fds);
+	close(fd);
+}
+
+static void
+test_fds_when_the_process_has_no_more(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	int fds[2] = { test_eventfd(), test_eventfd() };
+	unsigned int nb_fds = test_nb_fds();
+	struct rlimit limit, none;
+
+	write_fds(conn, &wire, wire_bytes(&wire), fds, 2);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(receive(conn), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(test_nb_fds(), nb_fds);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void
+test_peer_that_closes_between_messages(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	close(conn->peer);
+	conn->peer = -1;
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(receive(conn), 0);
+}
+
+static void
+test_peer_that_closes_at_every_byte_of_a_message(void **state)
+{
+	struct wire wire = set_call(1);
+	size_t i;
+
+	(void)state;
+	for (i = 1; i < wire_bytes(&wire); i++) {
+		struct connection *conn;
+		int fd;
+
+		setup((void **)&conn);
+		fd = test_eventfd();
+		write_fds(conn, &wire, i, &fd, 1);
+		close(fd);
+		close(conn->peer);
+		conn->peer = -1;
+		assert_int_equal(receive(conn), -ECONNRESET);
+		assert_int_equal(receive(conn), -ECONNRESET);
+		assert_int_equal(teardown((void **)&conn), 0);
+	}
+}
+
+static void
+test_close_in_the_middle_of_a_message(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	int fd = test_eventfd();
+
+	/* The fixture finds an fd that is left. */
+	write_fds(conn, &wire, sizeof(wire.hdr) + 3, &fd, 1);
+	close(fd);
+	assert_int_equal(receive(conn), -EAGAIN);
+	vhost_pci_transport_close(conn->transport);
+	conn->transport = NULL;
+}
+
+static void
+test_close_with_fds_not_yet_received(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	int fd = test_eventfd();
+
+	write_fds(conn, &wire, wire_bytes(&wire), &fd, 1);
+	close(fd);
+	vhost_pci_transport_close(conn->transport);
+	conn->transport = NULL;
+}
+
+static void
+test_header_alone_is_enough_to_refuse(void **state)
+{
+	static const struct {
+		struct vhost_user_hdr hdr;
+		int error;
+	} bad[] = {
+		{ { VHOST_USER_SET_FEATURES, 2, 8 }, -EPROTONOSUPPORT },
+		{ { VHOST_USER_SET_FEATURES, 0, 8 }, -EPROTONOSUPPORT },
+		{ { VHOST_USER_SET_FEATURES, VHOST_USER_VERSION | VHOST_USER_REPLY, 8 },
+				-EPROTOTYPE },
+		{ { VHOST_USER_SET_FEATURES, VHOST_USER_VERSION, 0 }, -EMSGSIZE },
+		{ { VHOST_USER_SET_FEATURES, VHOST_USER_VERSION, 9 }, -EMSGSIZE },
+		{ { VHOST_USER_SET_MEM_TABLE, VHOST_USER_VERSION, UINT32_MAX }, -EMSGSIZE },
+		{ { 1000, VHOST_USER_VERSION, UINT32_MAX }, -EMSGSIZE },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct connection *conn;
+
+		setup((void **)&conn);
+		write_bytes(conn, &bad[i].hdr, sizeof(bad[i].hdr));
+		assert_int_equal(receive(conn), bad[i].error);
+		assert_int_equal(teardown((void **)&conn), 0);
+	}
+}
+
+static void
+test_stream_stays_broken(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+
+	wire.hdr.flags = 3;
+	write_bytes(conn, &wire, sizeof(wire.hdr));
+	assert_int_equal(receive(conn), -EPROTONOSUPPORT);
+	wire = set_features(1);
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	assert_int_equal(receive(conn), -EPROTONOSUPPORT);
+}
+
+static void
+test_unknown_id_is_passed_on_with_its_payload(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = { { 1000, VHOST_USER_VERSION | VHOST_USER_NEED_REPLY, 40 }, { 7 } };
+
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.hdr.request, 1000);
+	assert_int_equal(conn->msg.hdr.size, 40);
+	wire = set_features(5);
+	write_bytes(conn, &wire, wire_bytes(&wire));
+	assert_int_equal(receive(conn), 1);
+	assert_int_equal(conn->msg.payload.u64, 5);
+}
+
+/* Messages out */
+
+static struct vhost_pci_msg
+reply_u64(uint64_t u64)
+{
+	struct vhost_pci_msg msg = { 0 };
+
+	vhost_pci_codec_make_reply(&msg, VHOST_USER_GET_FEATURES, sizeof(u64));
+	msg.payload.u64 = u64;
+	return msg;
+}
+
+static void
+test_reply_is_sent_whole(void **state)
+{
+	struct connection *conn = *state;
+	struct vhost_pci_msg msg = reply_u64(UINT64_C(0xfedcba9876543210));
+	struct wire wire;
+	uint64_t u64;
+
+	assert_int_equal(vhost_pci_transport_send(conn->transport, &msg), 0);
+	assert_int_equal(read(conn->peer, &wire, sizeof(wire)), 20);
+	assert_int_equal(wire.hdr.request, VHOST_USER_GET_FEATURES);
+	assert_int_equal(wire.hdr.flags, VHOST_USER_VERSION | VHOST_USER_REPLY);
+	memcpy(&u64, wire.payload, sizeof(u64));
+	assert_int_equal(u64, UINT64_C(0xfedcba9876543210));
+}
+
+static void
+test_fd_is_sent_and_closed(void **state)
+{
+	struct connection *conn = *state;
+	struct vhost_pci_msg msg = reply_u64(0);
+	struct vhost_pci_transport *front_end;
+	unsigned int nb_fds = test_nb_fds();
+
+	msg.hdr.request = VHOST_USER_BACKEND_SHARED_OBJECT_LOOKUP;
+	msg.fds[msg.nb_fds++] = test_eventfd();
+	assert_int_equal(vhost_pci_transport_send(conn->transport, &msg), 0);
+	assert_int_equal(msg.nb_fds, 0);
+	assert_int_equal(test_nb_fds(), nb_fds);
+	assert_int_equal(vhost_pci_unix_channel_create(conn->peer, &front_end), 0);
+	conn->peer = -1;
+	assert_int_equal(vhost_pci_transport_recv(front_end, &msg), 1);
+	assert_int_equal(msg.nb_fds, 1);
+	vhost_pci_msg_close_fds(&msg);
+	vhost_pci_transport_close(front_end);
+}
+
+static void
+test_send_to_a_closed_peer_raises_no_signal(void **state)
+{
+	struct connection *conn = *state;
+	struct vhost_pci_msg msg = reply_u64(0);
+
+	close(conn->peer);
+	conn->peer = -1;
+	assert_int_equal(vhost_pci_transport_send(conn->transport, &msg), -EPIPE);
+}
+
+static void
+test_send_to_a_peer_that_does_not_read(void **state)
+{
+	struct connection *conn = *state;
+	struct vhost_pci_msg msg;
+	int ret;
+
+	do {
+		msg = reply_u64(0);
+		ret = vhost_pci_transport_send(conn->transport, &msg);
+	} while (ret == 0);
+	assert_int_equal(ret, -EAGAIN);
+}
+
+static void
+test_channel_is_a_socket(void **state)
+{
+	struct connection *conn = *state;
+	struct vhost_pci_transport *channel = NULL;
+	int fd = test_eventfd();
+
+	(void)conn;
+	assert_int_equal(vhost_pci_unix_channel_create(fd, &channel), -ENOTSOCK);
+	assert_null(channel);
+	assert_false(test_fd_is_open(fd));
+}
+
+#define CONN_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	CONN_TEST(test_nothing_to_receive_yet),
+	CONN_TEST(test_message_in_one_piece),
+	CONN_TEST(test_message_byte_by_byte),
+	CONN_TEST(test_message_without_payload),
+	CONN_TEST(test_two_messages_in_one_write),
+	CONN_TEST(test_fd_arrives),
+	CONN_TEST(test_fd_belongs_to_the_message_it_came_with),
+	CONN_TEST(test_fd_arrives_with_the_payload),
+	CONN_TEST(test_fds_on_a_message_that_takes_none),
+	CONN_TEST(test_more_fds_than_any_message_takes),
+	CONN_TEST(test_fds_with_every_byte),
+	CONN_TEST(test_fds_when_the_process_has_no_more),
+	CONN_TEST(test_peer_that_closes_between_messages),
+	cmocka_unit_test(test_peer_that_closes_at_every_byte_of_a_message),
+	CONN_TEST(test_close_in_the_middle_of_a_message),
+	CONN_TEST(test_close_with_fds_not_yet_received),
+	cmocka_unit_test(test_header_alone_is_enough_to_refuse),
+	CONN_TEST(test_stream_stays_broken),
+	CONN_TEST(test_unknown_id_is_passed_on_with_its_payload),
+	CONN_TEST(test_reply_is_sent_whole),
+	CONN_TEST(test_fd_is_sent_and_closed),
+	CONN_TEST(test_send_to_a_closed_peer_raises_no_signal),
+	CONN_TEST(test_send_to_a_peer_that_does_not_read),
+	CONN_TEST(test_channel_is_a_socket),
+};
+
+REGISTER_TEST_GROUP(transport_unix_autotest, tests, NULL, NULL);
