@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "driver_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_bus.h>
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_pause.h>
+
+#include "test_util.h"
+
+/** Memory that the EAL gets, without hugepages. */
+#define EAL_MEGABYTES "96"
+
+const struct rig_variant rig_split = { .name = "split" };
+const struct rig_variant rig_packed = { .name = "packed", .features = F(F_RING_PACKED) };
+const struct rig_variant rig_split_event = {
+	.name = "split, event index",
+	.features = F(RING_F_EVENT_IDX) | F(RING_F_INDIRECT_DESC),
+};
+const struct rig_variant rig_packed_event = {
+	.name = "packed, event index",
+	.features = F(F_RING_PACKED) | F(RING_F_EVENT_IDX) | F(RING_F_INDIRECT_DESC),
+};
+const struct rig_variant rig_split_in_order = {
+	.name = "split, in order",
+	.features = F(F_IN_ORDER),
+};
+const struct rig_variant rig_packed_in_order = {
+	.name = "packed, in order",
+	.features = F(F_RING_PACKED) | F(F_IN_ORDER),
+};
+const struct rig_variant rig_legacy = { .name = "legacy", .legacy = true };
+
+static bool eal_is_up;
+
+int
+rig_group_setup(void **state)
+{
+	char prefix[48];
+	char *argv[] = {
+		(char[]){ "vhost-pci-driver-test" },
+		(char[]){ "--no-huge" },
+		(char[]){ "-m" },
+		(char[]){ EAL_MEGABYTES },
+		(char[]){ "--no-pci" },
+		(char[]){ "--no-telemetry" },
+		(char[]){ "--lcores=0@0" },
+		(char[]){ "--log-level=pmd.net.vhost_pci:error" },
+		prefix,
+		NULL,
+	};
+
+	(void)state;
+	if (eal_is_up)
+		return 0;
+	snprintf(prefix, sizeof(prefix), "--file-prefix=vpcitest%d", (int)getpid());
+	/* Any processor will do: tests run side by side. */
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && getpid() % 2 != 0)
+		argv[6] = (char[]){ "--lcores=0@1" };
+	eal_is_up = rte_eal_init((int)RTE_DIM(argv) - 1, argv) >= 0;
+	return eal_is_up ? 0 : -1;
+}
+
+int
+rig_group_teardown(void **state)
+{
+	(void)state;
+	return 0;
+}
+
+/** The moment after which something has failed. */
+static uint64_t
+deadline(void)
+{
+	return rte_get_timer_cycles() + rte_get_timer_hz() / 1000 * RIG_TIMEOUT_MS;
+}
+
+static bool
+is_late(uint64_t end)
+{
+	/* Whatever is waited for may need this processor. */
+	usleep(0);
+	return rte_get_timer_cycles() > end;
+}
+
+void
+rig_init(struct rig *rig)
+{
+	static unsigned int nb_rigs;
+
+	memset(rig, 0, sizeof(*rig));
+	snprintf(rig->dir, sizeof(rig->dir), "/tmp/vpci-driver-XXXXXX");
+	assert_non_null(mkdtemp(rig->dir));
+	snprintf(rig->path, sizeof(rig->path), "%s/sock", rig->dir);
+	snprintf(rig->vdev, sizeof(rig->vdev), "net_vpci%u", nb_rigs++);
+	rig->nb_fds = test_nb_fds();
+}
+
+void
+rig_fini(struct rig *rig)
+{
+	rig_disconnect(rig);
+	rig_port_close(rig);
+	if (rig->pool != NULL) {
+		assert_int_equal(rte_mempool_avail_count(rig->pool), rig->pool->size);
+		rte_mempool_free(rig->pool);
+	}
+	assert_int_equal(test_nb_fds(), rig->nb_fds);
+	/* The port has taken its socket file with it. */
+	assert_int_equal(rmdir(rig->dir), 0);
+}
+
+static int
+on_lsc(uint16_t port, enum rte_eth_event_type type, void *arg, void *ret)
+{
+	struct rig *rig = arg;
+
+	(void)type;
+	(void)ret;
+	if (port == rig->port)
+		__atomic_add_fetch(&rig->nb_lsc, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int
+rig_port_attach(struct rig *rig, const char *devargs)
+{
+	int ret;
+
+	snprintf(rig->devargs, sizeof(rig->devargs), "iface=%s%s", rig->path,
+			devargs == NULL ? "" : devargs);
+	ret = rte_eal_hotplug_add("vdev", rig->vdev, rig->devargs);
+	if (ret < 0)
+		return ret;
+	assert_int_equal(rte_eth_dev_get_port_by_name(rig->vdev, &rig->port), 0);
+	rig->has_port = true;
+	assert_int_equal(rte_eth_dev_callback_register(rig->port, RTE_ETH_EVENT_INTR_LSC, on_lsc,
+					 rig),
+			0);
+	return 0;
+}
+
+static struct rte_mempool *
+make_pool(const struct rig *rig, const struct rig_conf *conf)
+{
+	uint32_t nb = conf->nb_mbufs == 0 ? 1023 : conf->nb_mbufs;
+	uint16_t room = conf->room == 0 ? 2048 : conf->room;
+
+	return rte_pktmbuf_pool_create(rig->vdev, nb, 0, 0, room + RTE_PKTMBUF_HEADROOM,
+			SOCKET_ID_ANY);
+}
+
+void
+rig_port_start(struct rig *rig, const struct rig_conf *conf)
+{
+	struct rte_eth_conf eth_conf = {
+		.rxmode.offloads = conf->rx_offloads,
+		.txmode.offloads = conf->tx_offloads,
+		.intr_conf = { .lsc = 1, .rxq = conf->rxq_intr },
+	};
+	uint16_t i;
+
+	rig->nb_queues = conf->nb_queues == 0 ? 1 : conf->nb_queues;
+	if (rig->pool == NULL)
+		rig->pool = make_pool(rig, conf);
+	assert_non_null(rig->pool);
+	assert_int_equal(rte_eth_dev_configure(rig->port, rig->nb_queues, rig->nb_queues,
+					 &eth_conf),
+			0);
+	for (i = 0; i < rig->nb_queues; i++) {
+		assert_int_equal(rte_eth_rx_queue_setup(rig->port, i, 256, SOCKET_ID_ANY, NULL,
+						 rig->pool),
+				0);
+		assert_int_equal(rte_eth_tx_queue_setup(rig->port, i, 256, SOCKET_ID_ANY, NULL), 0);
+	}
+	if (conf->want_ptypes)
+		assert_true(rte_eth_dev_get_supported_ptypes(rig->port, RTE_PTYPE_ALL_MASK, NULL,
+					    0) > 0);
+	assert_int_equal(rte_eth_dev_start(rig->port), 0);
+}
+
+void
+rig_port_open(struct rig *rig, const struct rig_conf *conf)
+{
+	char devargs[64];
+
+	snprintf(devargs, sizeof(devargs), ",queues=%u%s",
+			conf->nb_queues == 0 ? 1 : conf->nb_queues,
+			conf->devargs == NULL ? "" : conf->devargs);
+	assert_int_equal(rig_port_attach(rig, devargs), 0);
+	rig_port_start(rig, conf);
+}
+
+void
+rig_port_close(struct rig *rig)
+{
+	if (!rig->has_port)
+		return;
+	rig->has_port = false;
+	assert_int_equal(rte_eth_dev_stop(rig->port), 0);
+	rte_eth_dev_callback_unregister(rig->port, RTE_ETH_EVENT_INTR_LSC, on_lsc, rig);
+	assert_int_equal(rte_eth_dev_close(rig->port), 0);
+	assert_int_equal(rte_eal_hotplug_remove("vdev", rig->vdev), 0);
+}
+
+struct tfe_dev_conf
+rig_dev_conf(const struct rig *rig, const struct rig_variant *variant)
+{
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+
+	conf.path = rig->path;
+	conf.features |= variant->features;
+	conf.required_features |= variant->features;
+	if (variant->legacy)
+		conf.features &= ~F(F_VERSION_1);
+	conf.nb_pairs = rig->nb_queues;
+	conf.mem_bytes = UINT64_C(64) << 20;
+	return conf;
+}
+
+void
+rig_connect(struct rig *rig, const struct tfe_dev_conf *conf)
+{
+	assert_int_equal(tfe_dev_open(&rig->dev, conf), 0);
+	rig->has_dev = true;
+	rig_wait_link(rig, true);
+}
+
+void
+rig_netqs(struct rig *rig, uint32_t buf_bytes, const struct tfe_net_layout *layout)
+{
+	static const struct tfe_net_layout single;
+	unsigned int i;
+
+	if (layout == NULL)
+		layout = &single;
+	assert_true(rig->dev.nb_rings / 2 <= RTE_DIM(rig->tx));
+	for (i = 0; i < rig->dev.nb_rings / 2; i++) {
+		assert_int_equal(tfe_netq_init(&rig->rx[i], &rig->dev, 2 * i, buf_bytes, layout),
+				0);
+		assert_int_equal(tfe_netq_init(&rig->tx[i], &rig->dev, 2 * i + 1, buf_bytes,
+						 layout),
+				0);
+		rig->nb_netqs++;
+	}
+}
+
+void
+rig_disconnect(struct rig *rig)
+{
+	for (; rig->nb_netqs > 0; rig->nb_netqs--) {
+		tfe_netq_fini(&rig->rx[rig->nb_netqs - 1]);
+		tfe_netq_fini(&rig->tx[rig->nb_netqs - 1]);
+	}
+	if (rig->has_dev)
+		tfe_dev_close(&rig->dev);
+	rig->has_dev = false;
+}
+
+void
+rig_open(struct rig *rig, const struct rig_conf *conf, const struct rig_variant *variant,
+		uint64_t features, const struct tfe_net_layout *layout)
+{
+	struct tfe_dev_conf dev_conf;
+
+	rig_init(rig);
+	rig_port_open(rig, conf);
+	dev_conf = rig_dev_conf(rig, variant);
+	dev_conf.features |= features;
+	dev_conf.required_features |= features;
+	rig_connect(rig, &dev_conf);
+	rig_netqs(rig, 2048, layout);
+}
+
+void
+rig_wait_link(const struct rig *rig, bool up)
+{
+	uint64_t end = deadline();
+	struct rte_eth_link link;
+
+	do {
+		assert_int_equal(rte_eth_link_get_nowait(rig->port, &link), 0);
+		assert_false(is_late(end));
+	} while ((link.link_status == RTE_ETH_LINK_UP) != up);
+}
+
+void
+rig_wait_lsc(const struct rig *rig, unsigned int nb)
+{
+	uint64_t end = deadline();
+
+	while (__atomic_load_n(&rig->nb_lsc, __ATOMIC_ACQUIRE) < nb)
+		assert_false(is_late(end));
+}
+
+void
+rig_rx(const struct rig *rig, uint16_t queue, struct rte_mbuf **mbufs, unsigned int nb)
+{
+	uint64_t end = deadline();
+	unsigned int done = 0;
+
+	while (done < nb) {
+		done += rte_eth_rx_burst(rig->port, queue, &mbufs[done], (uint16_t)(nb - done));
+		assert_false(is_late(end));
+	}
+}
+
+void
+rig_rx_none(struct rig *rig, uint16_t queue)
+{
+	uint64_t end = deadline();
+	struct rte_mbuf *mbufs[RIG_MAX_BURST];
+
+	while (tfe_netq_wait_sent(&rig->tx[queue], 0) != 0) {
+		assert_int_equal(rte_eth_rx_burst(rig->port, queue, mbufs, RIG_MAX_BURST), 0);
+		assert_false(is_late(end));
+	}
+	assert_int_equal(rte_eth_rx_burst(rig->port, queue, mbufs, RIG_MAX_BURST), 0);
+}
+
+void
+rig_tx(const struct rig *rig, uint16_t queue, struct rte_mbuf **mbufs, unsigned int nb)
+{
+	assert_int_equal(rte_eth_tx_burst(rig->port, queue, mbufs, (uint16_t)nb), nb);
+}
+
+struct rte_mbuf *
+rig_mbuf(const struct rig *rig, const void *bytes, uint32_t len, uint32_t seg_bytes)
+{
+	struct rte_mbuf *head = rte_pktmbuf_alloc(rig->pool);
+	struct rte_mbuf *m = head;
+	const uint8_t *from = bytes;
+	uint32_t part, room;
+
+	assert_non_null(head);
+	for (;;) {
+		room = seg_bytes == 0 ? rte_pktmbuf_tailroom(m) : seg_bytes;
+		part = RTE_MIN(len, room);
+		memcpy(rte_pktmbuf_append(m, (uint16_t)part), from, part);
+		if (m != head)
+			assert_int_equal(rte_pktmbuf_chain(head, m), 0);
+		from += part;
+		len -= part;
+		if (len == 0)
+			return head;
+		m = rte_pktmbuf_alloc(rig->pool);
+		assert_non_null(m);
+	}
+}
+
+void
+rig_check_mbuf(const struct rte_mbuf *m, const void *bytes, uint32_t len)
+{
+	const uint8_t *expected = bytes;
+	const char *reason;
+
+	assert_int_equal(rte_mbuf_check(m, 1, &reason), 0);
+	assert_int_equal(m->pkt_len, len);
+	for (; m != NULL; m = m->next) {
+		assert_memory_equal(rte_pktmbuf_mtod(m, void *), expected, m->data_len);
+		expected += m->data_len;
+	}
+}
+
+uint64_t
+rig_xstat(const struct rig *rig, const char *name)
+{
+	uint64_t id, value;
+
+	assert_int_equal(rte_eth_xstats_get_id_by_name(rig->port, name, &id), 0);
+	assert_int_equal(rte_eth_xstats_get_by_id(rig->port, &id, &value, 1), 1);
+	return value;
+}
+
+void
+rig_wait_xstat(const struct rig *rig, const char *name, uint64_t value)
+{
+	uint64_t end = deadline();
+
+	while (rig_xstat(rig, name) != value)
+		assert_false(is_late(end));
+}
