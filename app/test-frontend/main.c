@@ -12,6 +12,9 @@
 
 #define EXIT_USAGE 2
 
+/* As a driver for speed does: leave the rings alone until there is work for a while. */
+#define MIN_BURST 32
+
 static const char help[] =
 		"Usage: vhost-user-frontend [OPTION]... SOCKET\n"
 		"Drive a vhost-user network back-end through its socket: send it packets,\n"
@@ -376,8 +379,8 @@ main(int argc, char **argv)
 	static struct cli_conf conf = {
 		.dev = TFE_DEV_CONF_DEFAULT,
 		.mode = CLI_BOTH,
-		.tx = { .dir = TFE_GEN_TRANSMIT, .frame_bytes = 64 },
-		.rx = { .dir = TFE_GEN_RECEIVE },
+		.tx = { .dir = TFE_GEN_TRANSMIT, .frame_bytes = 64, .min_burst = MIN_BURST },
+		.rx = { .dir = TFE_GEN_RECEIVE, .min_burst = MIN_BURST },
 		.seconds = 10,
 		.cpus = { -1 },
 		.nb_workers = 1,

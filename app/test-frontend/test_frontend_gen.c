@@ -437,6 +437,40 @@ test_polling_device_is_not_kicked(void **state)
 }
 
 static void
+test_small_bursts_are_left_for_a_while(void **state)
+{
+	const struct tfe_gen_conf tx = {
+		.dir = TFE_GEN_TRANSMIT,
+		.frame_bytes = 64,
+		.min_burst = 4,
+	};
+	static struct td_chain chain;
+
+	(void)state;
+	for (unsigned int f = 0; f < NB_FORMATS; f++) {
+		unsigned int nb_polls = 1;
+		struct bench b;
+
+		make(&b, formats[f], 16);
+		assert_int_equal(tfe_gen_create(&b.sender, &b.dev, 0, &tx), 0);
+		assert_int_equal(tfe_gen_poll(b.sender), 0);
+		for (unsigned int i = 0; i < 4; i++) {
+			assert_int_equal(td_pop(&b.tx, &chain), 1);
+			td_push(&b.tx, &chain, 0);
+		}
+		assert_int_equal(tfe_gen_poll(b.sender), 4);
+		assert_int_equal(td_pop(&b.tx, &chain), 1);
+		td_push(&b.tx, &chain, 0);
+		while (tfe_gen_poll(b.sender) == 0)
+			assert_true(nb_polls++ <= TFE_GEN_PATIENCE);
+		/* In order there is nothing to look ahead for on a packed ring. */
+		if (!b.dev.rings[1].packed || !b.dev.rings[1].in_order)
+			assert_int_equal(nb_polls, TFE_GEN_PATIENCE + 1);
+		destroy(&b);
+	}
+}
+
+static void
 test_bad_configurations_are_refused(void **state)
 {
 	struct tfe_gen_conf conf = { .dir = TFE_GEN_TRANSMIT };
@@ -477,6 +511,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_chain_used_twice_stops_the_generator),
 	cmocka_unit_test(test_drain_wants_every_chain_back),
 	cmocka_unit_test(test_polling_device_is_not_kicked),
+	cmocka_unit_test(test_small_bursts_are_left_for_a_while),
 	cmocka_unit_test(test_bad_configurations_are_refused),
 };
 

@@ -59,6 +59,13 @@ settle_conf(struct tfe_gen *gen)
 	gen->nb_chains = conf->nb_bufs != 0 && conf->nb_bufs < room ? conf->nb_bufs : room;
 	if (gen->nb_chains == 0)
 		return -EINVAL;
+	/* Half of the chains are enough to wait for: the device needs the others. */
+	if (conf->min_burst > conf->burst)
+		conf->min_burst = conf->burst;
+	if (conf->min_burst > gen->nb_chains / 2)
+		conf->min_burst = gen->nb_chains / 2;
+	if (conf->min_burst == 0)
+		conf->min_burst = 1;
 	/* VIRTIO 2.7.9: descriptors are used in ring order, round the whole table. */
 	if (gen->ring->in_order && !gen->ring->packed &&
 			gen->nb_chains * gen->chain_descs != gen->ring->size)
@@ -425,7 +432,7 @@ start_packet(struct tfe_gen *gen, const uint8_t *va, uint32_t len_bytes)
 
 	gen->merge_bytes = 0;
 	gen->merge_left = 1;
-	tfe_gen_count(&gen->stats.nb_packets, 1);
+	gen->burst_packets++;
 	if (len_bytes < gen->hdr_bytes) {
 		tfe_gen_count(&gen->stats.nb_bad, 1);
 		return 0;
@@ -450,7 +457,7 @@ tfe_gen_take_merged(struct tfe_gen *gen, const uint8_t *va, uint32_t len_bytes)
 		bytes += len_bytes - frame_bytes;
 		len_bytes = frame_bytes;
 	}
-	tfe_gen_count(&gen->stats.nb_bytes, len_bytes);
+	gen->burst_bytes += len_bytes;
 	whole = gen->merge_left == 1 && gen->merge_bytes == 0;
 	gen->merge_left--;
 	if (gen->conf.touch == TFE_GEN_TOUCH_PAYLOAD)

@@ -47,6 +47,9 @@ enum tfe_gen_touch {
 /** Room a guest's packet buffer takes at least, metadata included; sizes the cache footprint. */
 #define TFE_GEN_STRIDE 2304
 
+/** Calls after which less than min_burst is taken. */
+#define TFE_GEN_PATIENCE 64
+
 /** Bytes of a frame at most: what one segmentation offload packet may have. */
 #define TFE_GEN_FRAME_BYTES (UINT32_C(65535) + 14)
 
@@ -55,10 +58,15 @@ struct tfe_gen_conf {
 	enum tfe_gen_dir dir;
 	enum tfe_gen_layout layout;
 	enum tfe_gen_touch touch;
-	uint32_t frame_bytes;  /**< transmit: length of a frame, without header and FCS */
-	uint32_t buf_bytes;    /**< receive: room for a frame in one chain, without header */
-	uint32_t nb_segs;      /**< buffers the frame is cut into; 0 stands for 1 */
-	uint32_t burst;        /**< packets a call moves at most; 0 stands for 64 */
+	uint32_t frame_bytes; /**< transmit: length of a frame, without header and FCS */
+	uint32_t buf_bytes;   /**< receive: room for a frame in one chain, without header */
+	uint32_t nb_segs;     /**< buffers the frame is cut into; 0 stands for 1 */
+	uint32_t burst;       /**< chains a call moves at most; 0 stands for 64 */
+	/** Chains a call waits for before it touches the ring, so that both sides do not fight for
+	 * the same cache lines; 0 stands for 1, benchmarks want about 32; at most half of all there
+	 * are. When fewer come for TFE_GEN_PATIENCE calls, those are taken.
+	 */
+	uint32_t min_burst;
 	uint32_t nb_bufs;      /**< chains in use; 0: as many as the ring has room for */
 	uint16_t stream;       /**< for TFE_GEN_TOUCH_VERIFY */
 	uint32_t stride_bytes; /**< from chain to chain; 0: TFE_GEN_STRIDE or what is needed */

@@ -92,22 +92,114 @@ packed_next(struct tfe_gen *gen, uint32_t slot, bool wrap, uint32_t *len_bytes)
 	return id;
 }
 
+/* Whether the descriptor nb chains ahead is used already, and so are all before it. */
+static TFE_INLINE bool
+packed_has_used(const struct tfe_gen *gen, uint32_t nb)
+{
+	const struct tfe_ring *ring = gen->ring;
+	uint32_t slot = ring->used_idx + (nb - 1) * gen->chain_descs;
+	uint16_t want = ring->used_wrap ? AVAIL_BIT | USED_BIT : 0;
+
+	/* In order a batch leaves out descriptors: there is nothing to be seen ahead. */
+	if (ring->in_order || nb > ring->nb_outstanding)
+		return true;
+	if (slot >= ring->size) {
+		slot -= ring->size;
+		want ^= AVAIL_BIT | USED_BIT;
+	}
+	return (TFE_LOAD(&ring->pdesc[slot].flags) & (AVAIL_BIT | USED_BIT)) == want;
+}
+
+/* The driver's positions in the ring, held in registers during a burst. */
+struct position {
+	uint32_t slot;
+	uint16_t bits; /* of a used descriptor; or those that make one available */
+};
+
+static TFE_INLINE void
+advance(struct position *pos, uint32_t nb_descs, uint32_t size)
+{
+	pos->slot += nb_descs;
+	if (pos->slot >= size) {
+		pos->slot -= size;
+		pos->bits ^= AVAIL_BIT | USED_BIT;
+	}
+}
+
+static TFE_INLINE struct position
+used_position(const struct tfe_ring *ring)
+{
+	return (struct position){ ring->used_idx, ring->used_wrap ? AVAIL_BIT | USED_BIT : 0 };
+}
+
+static TFE_INLINE struct position
+avail_position(const struct tfe_ring *ring)
+{
+	return (struct position){ ring->avail_idx, tfe_packed_avail_bits(ring) };
+}
+
+/* Chains of one descriptor, each made available again as soon as it was taken. Returns how many,
+ * or -EPROTO.
+ */
 static TFE_INLINE int
-packed_poll(struct tfe_gen *gen, const enum tfe_gen_dir dir, const enum tfe_gen_touch touch)
+packed_recycle(struct tfe_gen *gen, uint32_t limit, const enum tfe_gen_dir dir,
+		const enum tfe_gen_touch touch)
 {
 	struct tfe_ring *ring = gen->ring;
-	const uint32_t chain_descs = gen->chain_descs, size = ring->size;
-	uint32_t slot = ring->used_idx;
-	bool wrap = ring->used_wrap;
-	uint32_t limit = gen->conf.burst;
+	struct vring_packed_desc *pdesc = ring->pdesc;
+	struct vring_packed_desc *first = &pdesc[ring->avail_idx];
+	struct position used = used_position(ring), avail = avail_position(ring);
+	const uint32_t size = ring->size, nb_chains = gen->nb_chains;
+	uint64_t first_word = 0;
 	uint32_t nb;
-	int ret;
 
-	if (limit > ring->nb_outstanding)
-		limit = ring->nb_outstanding;
+	for (nb = 0; nb < limit; nb++) {
+		const struct vring_packed_desc *desc = &pdesc[used.slot];
+		/* The flags before the rest; the partner is the device's store-release. */
+		uint16_t flags = TFE_LOAD_ACQUIRE(&desc->flags);
+		uint16_t chain = TFE_LOAD(&desc->id);
+		uint64_t word;
+
+		if ((flags & (AVAIL_BIT | USED_BIT)) != used.bits)
+			break;
+		if (chain >= nb_chains)
+			return tfe_gen_fail(gen, "used id was never made available");
+		if (tfe_gen_take(gen, chain, TFE_LOAD(&desc->len), dir, touch) < 0)
+			return -EPROTO;
+		tfe_gen_make(gen, chain, dir, touch);
+		desc = &gen->descs[chain];
+		word = make_word(desc, avail.bits);
+		TFE_STORE(&pdesc[avail.slot].addr, desc->addr);
+		if (nb == 0)
+			first_word = word;
+		else
+			TFE_STORE(word_of(&pdesc[avail.slot]), word);
+		advance(&used, 1, size);
+		advance(&avail, 1, size);
+	}
+	if (nb == 0)
+		return 0;
+	ring->used_idx = (uint16_t)used.slot;
+	ring->used_wrap = used.bits != 0;
+	ring->avail_idx = (uint16_t)avail.slot;
+	ring->avail_wrap = avail.bits == AVAIL_BIT;
+	/* All else before the first flags; the partner is the device's load-acquire of them. */
+	TFE_STORE_RELEASE(word_of(first), first_word);
+	return tfe_gen_notify(gen, nb) < 0 ? -EIO : (int)nb;
+}
+
+/* Chains of any shape: take all, then make them available again as far as they are to be. */
+static TFE_INLINE int
+packed_take_and_make(struct tfe_gen *gen, uint32_t limit, const enum tfe_gen_dir dir,
+		const enum tfe_gen_touch touch)
+{
+	struct tfe_ring *ring = gen->ring;
+	struct position used = used_position(ring);
+	uint32_t nb;
+
 	for (nb = 0; nb < limit; nb++) {
 		uint32_t len_bytes;
-		uint16_t chain = packed_next(gen, slot, wrap, &len_bytes);
+		uint16_t chain = packed_next(gen, used.slot, used.bits != 0, &len_bytes);
 
 		if (chain == TFE_GEN_NONE)
 			break;
@@ -116,18 +208,34 @@ packed_poll(struct tfe_gen *gen, const enum tfe_gen_dir dir, const enum tfe_gen_
 		if (tfe_gen_take(gen, chain, len_bytes, dir, touch) < 0)
 			return -EPROTO;
 		gen->burst[nb] = chain;
-		slot += chain_descs;
-		if (slot >= size) {
-			slot -= size;
-			wrap = !wrap;
-		}
+		advance(&used, gen->chain_descs, ring->size);
 	}
-	ring->used_idx = (uint16_t)slot;
-	ring->used_wrap = wrap;
-	ret = tfe_gen_taken(gen, nb, dir, touch);
-	if (ret > 0 && packed_make(gen, nb, dir, touch) < 0)
+	ring->used_idx = (uint16_t)used.slot;
+	ring->used_wrap = used.bits != 0;
+	ring->nb_outstanding -= nb;
+	if (nb > 0 && packed_make(gen, nb, dir, touch) < 0)
 		return -EIO;
-	return ret;
+	return (int)nb;
+}
+
+static TFE_INLINE int
+packed_poll(struct tfe_gen *gen, const enum tfe_gen_dir dir, const enum tfe_gen_touch touch)
+{
+	struct tfe_ring *ring = gen->ring;
+	const bool endless = dir == TFE_GEN_RECEIVE ||
+			(gen->conf.nb_packets == 0 && !gen->draining);
+	uint32_t limit = gen->conf.burst;
+	int ret = 0;
+
+	if (limit > ring->nb_outstanding)
+		limit = ring->nb_outstanding;
+	if (tfe_gen_waits(gen, packed_has_used(gen, gen->conf.min_burst)))
+		limit = 0;
+	if (limit > 0 && endless && gen->chain_descs == 1 && !ring->in_order)
+		ret = packed_recycle(gen, limit, dir, touch);
+	else if (limit > 0)
+		ret = packed_take_and_make(gen, limit, dir, touch);
+	return ret < 0 ? ret : tfe_gen_taken(gen, (uint32_t)ret, dir);
 }
 
 TFE_GEN_INSTANCES(packed)

@@ -63,6 +63,9 @@ struct tfe_gen {
 	uint32_t merge_left;      /**< receive: chains the present packet still has */
 	uint32_t merge_bytes;     /**< receive: bytes of it gathered so far */
 	uint64_t sink;            /**< keeps payload reads alive */
+	uint32_t nb_waits;        /**< calls that found less than min_burst */
+	uint64_t burst_packets;   /**< counted in this burst, not yet in stats */
+	uint64_t burst_bytes;
 
 	/* Written by the polling thread, read by any. */
 	struct tfe_gen_stats stats;
@@ -79,8 +82,11 @@ int tfe_gen_fail(struct tfe_gen *gen, const char *error);
 /** Verify a whole received frame and count what is wrong. */
 void tfe_gen_verify(struct tfe_gen *gen, const uint8_t *frame, uint32_t len_bytes);
 
-/** Take one chain of a packet that is to be gathered or whose header is to be read. */
+/** Take one chain of a packet that needs more than one, or whose bytes are to be looked at. */
 void tfe_gen_take_merged(struct tfe_gen *gen, const uint8_t *va, uint32_t len_bytes);
+
+/** Buffers ahead whose header is fetched, where chains come back in order. */
+#define TFE_GEN_PREFETCH 8
 
 /** Publish is done; tell the device if it wants to know. */
 int tfe_gen_notify(struct tfe_gen *gen, uint32_t nb_published);
@@ -131,6 +137,37 @@ tfe_gen_make(struct tfe_gen *gen, uint32_t chain, const enum tfe_gen_dir dir,
 		tfe_frame_build(frame, gen->conf.frame_bytes, gen->conf.stream, gen->seq++);
 }
 
+/** Count a received chain without a look at it. */
+static TFE_INLINE void
+tfe_gen_take_unseen(struct tfe_gen *gen, uint32_t len_bytes)
+{
+	gen->burst_packets++;
+	if (len_bytes >= gen->hdr_bytes)
+		gen->burst_bytes += len_bytes - gen->hdr_bytes;
+	else
+		tfe_gen_count(&gen->stats.nb_bad, 1);
+}
+
+/** Read the header of a received chain; most often it is a packet of its own and all is done. */
+static TFE_INLINE void
+tfe_gen_take_seen(struct tfe_gen *gen, uint32_t chain, uint32_t len_bytes,
+		const enum tfe_gen_touch touch)
+{
+	const uint8_t *va = tfe_gen_buf(gen, chain);
+	uint16_t num_buffers = 1;
+
+	__builtin_prefetch(va + (uint64_t)TFE_GEN_PREFETCH * gen->stride_bytes);
+	if (gen->mergeable)
+		memcpy(&num_buffers, va + offsetof(struct virtio_net_hdr_v1, num_buffers),
+				sizeof(num_buffers));
+	else
+		gen->sink += va[0];
+	if (touch == TFE_GEN_TOUCH_HEADER && gen->merge_left == 0 && num_buffers == 1)
+		tfe_gen_take_unseen(gen, len_bytes);
+	else
+		tfe_gen_take_merged(gen, va, len_bytes);
+}
+
 /** After a chain was used. @return 0 or -EPROTO. */
 static TFE_INLINE int
 tfe_gen_take(struct tfe_gen *gen, uint32_t chain, uint32_t len_bytes, const enum tfe_gen_dir dir,
@@ -145,31 +182,44 @@ tfe_gen_take(struct tfe_gen *gen, uint32_t chain, uint32_t len_bytes, const enum
 		return 0;
 	if (len_bytes > gen->chain_bytes)
 		return tfe_gen_fail(gen, "used length exceeds the writable bytes");
-	if (touch != TFE_GEN_TOUCH_NONE)
-		tfe_gen_take_merged(gen, tfe_gen_buf(gen, chain), len_bytes);
-	else if (len_bytes >= gen->hdr_bytes)
-		tfe_gen_count(&gen->stats.nb_bytes, len_bytes - gen->hdr_bytes);
+	if (touch == TFE_GEN_TOUCH_NONE)
+		tfe_gen_take_unseen(gen, len_bytes);
 	else
-		tfe_gen_count(&gen->stats.nb_bad, 1);
+		tfe_gen_take_seen(gen, chain, len_bytes, touch);
 	return 0;
 }
 
 /** A burst of nb chains was taken: count it. */
 static TFE_INLINE int
-tfe_gen_taken(struct tfe_gen *gen, uint32_t nb, const enum tfe_gen_dir dir,
-		const enum tfe_gen_touch touch)
+tfe_gen_taken(struct tfe_gen *gen, uint32_t nb, const enum tfe_gen_dir dir)
 {
 	if (nb == 0) {
 		tfe_gen_count(&gen->stats.nb_empty, 1);
 		return 0;
 	}
-	gen->ring->nb_outstanding -= nb;
 	tfe_gen_count(&gen->stats.nb_bursts, 1);
-	if (dir == TFE_GEN_TRANSMIT)
+	if (dir == TFE_GEN_TRANSMIT) {
 		tfe_gen_count(&gen->stats.nb_bytes, (uint64_t)nb * gen->conf.frame_bytes);
-	if (dir == TFE_GEN_TRANSMIT || touch == TFE_GEN_TOUCH_NONE)
 		tfe_gen_count(&gen->stats.nb_packets, nb);
+	} else {
+		tfe_gen_count(&gen->stats.nb_bytes, gen->burst_bytes);
+		tfe_gen_count(&gen->stats.nb_packets, gen->burst_packets);
+		gen->burst_bytes = 0;
+		gen->burst_packets = 0;
+	}
 	return (int)nb;
+}
+
+/** Whether to leave the ring alone for now, as enough is not there. */
+static TFE_INLINE bool
+tfe_gen_waits(struct tfe_gen *gen, bool enough)
+{
+	if (enough || gen->draining || gen->nb_waits >= TFE_GEN_PATIENCE) {
+		gen->nb_waits = 0;
+		return false;
+	}
+	gen->nb_waits++;
+	return true;
 }
 
 /** How many of nb chains are to be made available again. */
@@ -180,6 +230,8 @@ tfe_gen_may_make(struct tfe_gen *gen, uint32_t nb, const enum tfe_gen_dir dir)
 		return nb;
 	if (gen->draining)
 		return 0;
+	if (gen->conf.nb_packets == 0)
+		return nb;
 	if (nb > gen->left)
 		nb = (uint32_t)gen->left;
 	gen->left -= nb;

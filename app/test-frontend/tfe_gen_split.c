@@ -85,6 +85,8 @@ split_poll(struct tfe_gen *gen, const enum tfe_gen_dir dir, const enum tfe_gen_t
 	nb = (uint16_t)(TFE_LOAD_ACQUIRE(&ring->used->idx) - used_idx);
 	if (nb > ring->nb_outstanding)
 		return tfe_gen_fail(gen, "used index runs ahead of the available index");
+	if (tfe_gen_waits(gen, nb >= gen->conf.min_burst))
+		nb = 0;
 	if (nb > gen->conf.burst)
 		nb = gen->conf.burst;
 	for (uint32_t i = 0; i < nb; i++) {
@@ -98,7 +100,8 @@ split_poll(struct tfe_gen *gen, const enum tfe_gen_dir dir, const enum tfe_gen_t
 		gen->burst[i] = chain;
 	}
 	ring->used_idx = used_idx;
-	ret = tfe_gen_taken(gen, nb, dir, touch);
+	ring->nb_outstanding -= nb;
+	ret = tfe_gen_taken(gen, nb, dir);
 	if (ret > 0) {
 		suppress_calls(ring);
 		if (split_make(gen, nb, dir, touch) < 0)
