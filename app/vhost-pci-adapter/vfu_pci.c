@@ -11,6 +11,9 @@
 #define VFU_PCI_CAP_IRQ 0x40u
 #define VFU_PCI_CAP_EXP 0x60u
 
+/** Bus mastering, by its legacy name in PCI. */
+#define VFU_PCI_COMMAND_BUS PCI_COMMAND_MASTER /* legacy name */
+
 /** Fields of PCI_EXP_LNKCAP and PCI_EXP_LNKSTA: one lane of the slowest speed. */
 #define VFU_PCI_LINK (PCI_EXP_LNKSTA_NLW_X1 | PCI_EXP_LNKSTA_CLS_2_5GB)
 
@@ -120,7 +123,7 @@ vfu_pci_init(struct vfu_pci *pci, const struct vfu_pci_config *config)
 	vfu_pci_put16(pci, PCI_VENDOR_ID, config->vendor_id, 0);
 	vfu_pci_put16(pci, PCI_DEVICE_ID, config->device_id, 0);
 	vfu_pci_put16(pci, PCI_COMMAND, 0,
-			PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+			PCI_COMMAND_MEMORY | VFU_PCI_COMMAND_BUS | PCI_COMMAND_INTX_DISABLE);
 	vfu_pci_put16(pci, PCI_STATUS, PCI_STATUS_CAP_LIST, 0);
 	vfu_pci_put32(pci, PCI_CLASS_REVISION, config->class_code << 8 | config->revision, 0);
 	pci->writable[PCI_CACHE_LINE_SIZE] = 0xff;

@@ -60,8 +60,11 @@ GSource *
 watch_idle(watch_fd_fn fn, void *opaque)
 {
 	const struct watch template = { .fn = fn, .opaque = opaque, .once = true };
+	GSource *source = g_idle_source_new();
 
-	return watch_attach(g_idle_source_new(), watch_dispatch, &template);
+	/* fds that are always ready must not put it off for ever */
+	g_source_set_priority(source, G_PRIORITY_DEFAULT);
+	return watch_attach(source, watch_dispatch, &template);
 }
 
 void

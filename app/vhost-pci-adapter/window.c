@@ -26,35 +26,31 @@ window_clear(struct window *window)
 	window_init(window);
 }
 
-static const struct {
-	int error;
-	const char *text;
-} window_errors[] = {
-	{ ENOSPC,
-			"the front-end's memory is in more than two files, and an adapter has two memory "
-			"BARs: give its VM one memory backend (QEMU: memory-backend-memfd,share=on as "
-			"the machine's memory-backend; DPDK: --single-file-segments)" },
-	{ EPERM,
-			"the front-end's memory file can be cut short, which would kill the adapter's VM: "
-			"use memory-backend-memfd, which is sealed, or do without require-seals" },
-	{ EACCES,
-			"the front-end's memory file can't be mapped for writing: it must be shared "
-			"(QEMU: share=on) and not be sealed against writing" },
-	{ EBADF,
-			"the front-end's memory is no file in memory: use memory-backend-memfd or "
-			"memory-backend-file with share=on" },
-	{ EFBIG, "the front-end's memory file is larger than 16 TB" },
-	{ ENODATA, "the front-end's memory file is empty" },
-};
-
 const char *
 window_strerror(int error)
 {
-	for (size_t i = 0; i < sizeof(window_errors) / sizeof(window_errors[0]); i++) {
-		if (window_errors[i].error == -error)
-			return window_errors[i].text;
+	switch (-error) {
+	case ENOSPC:
+		return "the front-end's memory is in more than two files, and an adapter has two "
+		       "memory BARs: give its machine one memory backend (QEMU: "
+		       "memory-backend-memfd,share=on; DPDK: --single-file-segments)";
+	case EPERM:
+		return "the front-end's memory file can be cut short, which would end the "
+		       "adapter's machine: use memory-backend-memfd, which is sealed, or do "
+		       "without require-seals";
+	case EACCES:
+		return "the front-end's memory file can't be mapped for writing: it must be "
+		       "shared (QEMU: share=on) and not be sealed against writing";
+	case EBADF:
+		return "the front-end's memory is no file in memory: use memory-backend-memfd or "
+		       "memory-backend-file with share=on";
+	case EFBIG:
+		return "the front-end's memory file is larger than 16 TB";
+	case ENODATA:
+		return "the front-end's memory file is empty";
+	default:
+		return strerror(-error);
 	}
-	return strerror(-error);
 }
 
 int
@@ -122,6 +118,15 @@ window_add(struct window *window, int fd, bool require_seals)
 	return index;
 }
 
+void
+window_remove(struct window *window, unsigned int file)
+{
+	close(window->files[file].fd);
+	window->nb_files--;
+	memmove(&window->files[file], &window->files[file + 1],
+			(window->nb_files - file) * sizeof(window->files[0]));
+}
+
 bool
 window_covers(const struct window *window, unsigned int file, uint64_t offset, uint64_t size)
 {
@@ -149,7 +154,7 @@ window_read(const struct window *window, unsigned int file, uint64_t offset, voi
 		nb = pread(window->files[file].fd, data, count, offset);
 	if (nb < 0)
 		nb = 0;
-	memset((uint8_t *)data + nb, 0xff, count - nb);
+	memset((uint8_t *)data + nb, 0, count - nb);
 }
 
 int

@@ -60,6 +60,9 @@ const char *window_strerror(int error);
  */
 int window_add(struct window *window, int fd, bool require_seals);
 
+/** Close one file; those behind it move up by one index. */
+void window_remove(struct window *window, unsigned int file);
+
 /** The index of the file behind an fd; -ENOENT where it is not in the window; -errno. */
 int window_find(const struct window *window, int fd);
 
@@ -70,9 +73,9 @@ bool window_covers(const struct window *window, unsigned int file, uint64_t offs
 uint64_t window_bar_bytes(const struct window_file *file);
 
 /**
- * Read from a file without mapping it. What is not in the file reads as all ones.
+ * Read from a file without mapping it. What is not in the file reads as 0.
  *
- * @param file	Index; one that does not exist reads as all ones.
+ * @param file	Index; one that does not exist reads as 0.
  */
 void window_read(const struct window *window, unsigned int file, uint64_t offset, void *data,
 		size_t count);
