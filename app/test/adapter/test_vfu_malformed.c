@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../test.h"
+#include "test.h"
 #include "vfu_rig.h"
 
 #define MB UINT64_C(0x100000)

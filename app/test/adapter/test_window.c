@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../test.h"
+#include "test.h"
 #include "loop_thread.h"
 #include "window.h"
 
@@ -185,9 +185,9 @@ test_truncated(void **state)
 	assert_int_equal(window_write(&window, 0, MB - 2, &value, 4), 0);
 	assert_int_equal(ftruncate(fd, MB), 0);
 	window_read(&window, 0, MB - 2, &value, 4);
-	assert_int_equal(value, 0xffff5678);
+	assert_int_equal(value, 0x5678);
 	window_read(&window, 0, MB + 4, &value, 4);
-	assert_int_equal(value, 0xffffffff);
+	assert_int_equal(value, 0);
 	close(fd);
 	window_clear(&window);
 }

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../test.h"
+#include "test.h"
 #include "vfu_rig.h"
 
 static int
