@@ -152,7 +152,8 @@ test_region_beyond_its_mapping_is_refused(void **state)
 	regions[0] = region(0, 0, 0x1000);
 	regions[0].va = bytes + sizeof(bytes) - 0xfff;
 	assert_int_equal(create_error(regions, 1), -EINVAL);
-	regions[0].va = (uint8_t *)((uintptr_t)bytes - 1);
+	mapping.va = bytes + 1;
+	regions[0].va = bytes;
 	assert_int_equal(create_error(regions, 1), -EINVAL);
 }
 

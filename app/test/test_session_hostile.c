@@ -14,7 +14,7 @@
 #include "vhost_pci_ring.h"
 
 /** Rounds of control against a polling thread. */
-#define NB_ROUNDS 300
+#define NB_ROUNDS 100
 
 static unsigned int nb_warnings;
 

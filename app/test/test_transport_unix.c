@@ -63,14 +63,14 @@ receive(struct connection *conn)
 
 /** Write bytes, and fds along with the first of them; the fds stay the caller's. */
 static void
-write_fds(struct connection *conn, const void *bytes, size_t nb_bytes, const int *fds,
+write_fds(struct connection *conn, void *bytes, size_t nb_bytes, const int *fds,
 		unsigned int nb_fds)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(64 * sizeof(int))];
 	} control = { 0 };
-	struct iovec part = { (void *)(uintptr_t)bytes, nb_bytes };
+	struct iovec part = { bytes, nb_bytes };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 
 	if (nb_fds > 0) {
@@ -85,7 +85,7 @@ write_fds(struct connection *conn, const void *bytes, size_t nb_bytes, const int
 }
 
 static void
-write_bytes(struct connection *conn, const void *bytes, size_t nb_bytes)
+write_bytes(struct connection *conn, void *bytes, size_t nb_bytes)
 {
 	write_fds(conn, bytes, nb_bytes, NULL, 0);
 }
@@ -146,7 +146,7 @@ test_message_byte_by_byte(void **state)
 {
 	struct connection *conn = *state;
 	struct wire wire = set_features(UINT64_C(0x123456789abcdef0));
-	const uint8_t *bytes = (const uint8_t *)&wire;
+	uint8_t *bytes = (uint8_t *)&wire;
 	size_t i;
 
 	for (i = 0; i < wire_bytes(&wire); i++) {
@@ -281,7 +281,7 @@ test_fds_with_every_byte(void **state)
 {
 	struct connection *conn = *state;
 	struct wire wire = set_call(1);
-	const uint8_t *bytes = (const uint8_t *)&wire;
+	uint8_t *bytes = (uint8_t *)&wire;
 	int fd = test_eventfd();
 	unsigned int nb_fds = test_nb_fds();
 	size_t i;
@@ -398,10 +398,11 @@ test_header_alone_is_enough_to_refuse(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct vhost_user_hdr hdr = bad[i].hdr;
 		struct connection *conn;
 
 		setup((void **)&conn);
-		write_bytes(conn, &bad[i].hdr, sizeof(bad[i].hdr));
+		write_bytes(conn, &hdr, sizeof(hdr));
 		assert_int_equal(receive(conn), bad[i].error);
 		assert_int_equal(teardown((void **)&conn), 0);
 	}

@@ -24,7 +24,7 @@ enum gate {
 
 /** One entry of the dispatch. */
 struct dispatch {
-	session_handler_t handle; /**< NULL: a message this back-end has no use for. */
+	session_handler_t *handle; /**< NULL: a message this back-end has no use for. */
 	enum gate gate;
 	enum vhost_user_protocol_feature feature; /**< That the gate asks for. */
 };

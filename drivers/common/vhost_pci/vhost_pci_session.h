@@ -44,6 +44,15 @@ struct vhost_pci_session_ops {
 	 * are closed after the call, so that they can be taken out of an epoll set in it.
 	 */
 	void (*vring_changed)(void *opaque, struct vhost_pci_vring *vr);
+	/** A vring that ran has stopped; its base is what GET_VRING_BASE would say. */
+	void (*vring_stopped)(void *opaque, const struct vhost_pci_vring *vr);
+	/**
+	 * Where to signal an event whose fd the front-end sent and the transport did not pass on.
+	 *
+	 * @param request VHOST_USER_SET_VRING_CALL or VHOST_USER_SET_VRING_ERR.
+	 * @return A register to write @p index to, valid while the connection lasts; NULL: nowhere.
+	 */
+	volatile uint32_t *(*find_doorbell)(void *opaque, uint32_t request, unsigned int index);
 	/** VHOST_USER_NET_SET_MTU: returns 0, or -EINVAL for an MTU the owner can't have. */
 	int (*set_mtu)(void *opaque, uint16_t mtu);
 	/** VHOST_USER_SEND_RARP: announce this MAC address. Returns 0 or -errno. */

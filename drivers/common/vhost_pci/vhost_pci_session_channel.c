@@ -32,10 +32,16 @@ session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_m
 		struct vhost_pci_msg *reply)
 {
 	struct vhost_pci_transport *channel;
+	int fd = vhost_pci_msg_take_fd(msg, 0);
 	int ret;
 
 	(void)reply;
-	ret = session->ops.open_channel(session->opaque, vhost_pci_msg_take_fd(msg, 0), &channel);
+	/* An adapter's device keeps it, and has a channel whose use was not negotiated. */
+	if (fd < 0) {
+		session_channel_close(session);
+		return 0;
+	}
+	ret = session->ops.open_channel(session->opaque, fd, &channel);
 	if (ret < 0)
 		return ret;
 	session_channel_close(session);

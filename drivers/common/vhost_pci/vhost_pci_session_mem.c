@@ -208,6 +208,11 @@ session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	int ret;
 
 	(void)reply;
+	/* An adapter's device keeps it: what it merges, it signals. */
+	if (fd < 0) {
+		close_log_fd(session);
+		return 0;
+	}
 	ret = vhost_pci_notify_fd_prepare(fd);
 	if (ret == 0)
 		ret = vhost_pci_notify_fd_hold(fd, &reader);

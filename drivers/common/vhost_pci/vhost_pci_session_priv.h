@@ -35,6 +35,7 @@ struct session_log {
 	int reader;                        /**< Keeps a pipe for that readable; -1: none. */
 };
 
+/** A session. Fields are grouped by how long they last. */
 struct vhost_pci_session {
 	/* Fixed at creation. */
 	struct vhost_pci_session_ops ops;
@@ -76,67 +77,26 @@ struct vhost_pci_session {
  * @return 1: @p reply was made. 0: done. Negative: refused; -ECONNABORTED where the
  *	   specification asks for the connection to be closed.
  */
-typedef int (*session_handler_t)(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+typedef int session_handler_t(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply);
 
-/** @name Handlers by subject */
-/**@{*/
-int session_get_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_get_protocol_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_protocol_features(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_get_queue_num(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_owner(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_reset_owner(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_status(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_get_status(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_send_rarp(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_net_set_mtu(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
+/** Messages about features and the device as a whole. */
+session_handler_t session_get_features, session_set_features, session_get_protocol_features,
+		session_set_protocol_features, session_get_queue_num, session_set_owner,
+		session_reset_owner, session_set_status, session_get_status, session_send_rarp,
+		session_net_set_mtu;
 
-int session_set_mem_table(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_get_max_mem_slots(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_add_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_log_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
+/** Messages about memory and the log of writes to it. */
+session_handler_t session_set_mem_table, session_get_max_mem_slots, session_add_mem_reg,
+		session_rem_mem_reg, session_set_log_base, session_set_log_fd;
 
-int session_set_vring_num(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_get_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_vring_kick(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_vring_call(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_vring_err(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-int session_set_vring_enable(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
+/** Messages about one vring. */
+session_handler_t session_set_vring_num, session_set_vring_addr, session_set_vring_base,
+		session_get_vring_base, session_set_vring_kick, session_set_vring_call,
+		session_set_vring_err, session_set_vring_enable;
 
-int session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply);
-/**@}*/
+/** The message that brings the back-end channel. */
+session_handler_t session_set_backend_req_fd;
 
 /** @name Vrings: nothing in one changes but between a pause and the resume that follows */
 /**@{*/

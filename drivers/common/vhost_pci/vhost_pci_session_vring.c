@@ -145,6 +145,8 @@ session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	if (ring->loaded) {
 		vr->base = vhost_pci_vring_get_base(vr);
 		ring->base_set = true;
+		if (session->ops.vring_stopped != NULL)
+			session->ops.vring_stopped(session->opaque, vr);
 	}
 	ring->loaded = false;
 	vr->started = false;
@@ -165,8 +167,8 @@ session_ring_reset(struct vhost_pci_session *session, struct vhost_pci_vring *vr
 	retire_fd(session, vr->err.fd);
 	retire_fd(session, ring->err_reader);
 	*ring = (struct session_ring){ .call_reader = -1, .err_reader = -1 };
-	vr->call.fd = -1;
-	vr->err.fd = -1;
+	vr->call = (struct vhost_pci_notifier){ .fd = -1 };
+	vr->err = (struct vhost_pci_notifier){ .fd = -1 };
 	vr->desc_uva = 0;
 	vr->avail_uva = 0;
 	vr->used_uva = 0;
@@ -260,7 +262,7 @@ session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *
 	(void)reply;
 	if (vr == NULL || (addr->flags & ~(1u << VHOST_VRING_F_LOG)) != 0)
 		return -EINVAL;
-	/* Also while the ring runs: "must support changing some configuration aspects on the fly" */
+	/* While it runs as well: "must support changing some configuration aspects on the fly". */
 	session_ring_pause(session, vr);
 	vr->desc_uva = addr->desc_user_addr;
 	vr->avail_uva = addr->avail_user_addr;
@@ -363,11 +365,25 @@ session_set_vring_kick(struct vhost_pci_session *session, struct vhost_pci_msg *
 	return ret;
 }
 
+/** What stands for an fd that was sent, but has not come; NULL where there is nothing. */
+static volatile uint32_t *
+find_doorbell(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
+		const struct vhost_pci_vring *vr)
+{
+	if (msg->nb_fds == 0 || session->ops.find_doorbell == NULL)
+		return NULL;
+	return session->ops.find_doorbell(session->opaque, msg->hdr.request, vr->index);
+}
+
 /** Replace where a vring's notifications go, and the reader that keeps a pipe from breaking. */
 static int
-set_notifier(struct vhost_pci_session *session, struct vhost_pci_vring *vr,
-		struct vhost_pci_notifier *notifier, int *reader, int fd)
+set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
+		struct vhost_pci_vring *vr, int fd)
 {
+	bool is_call = msg->hdr.request == VHOST_USER_SET_VRING_CALL;
+	struct vhost_pci_notifier *notifier = is_call ? &vr->call : &vr->err;
+	struct session_ring *ring = &session->rings[vr->index];
+	int *reader = is_call ? &ring->call_reader : &ring->err_reader;
 	int new_reader = -1;
 	int ret = 0;
 
@@ -381,6 +397,8 @@ set_notifier(struct vhost_pci_session *session, struct vhost_pci_vring *vr,
 	retire_fd(session, notifier->fd);
 	retire_fd(session, *reader);
 	notifier->fd = fd;
+	notifier->doorbell = fd < 0 ? find_doorbell(session, msg, vr) : NULL;
+	notifier->value = vr->index;
 	*reader = new_reader;
 	session_ring_resume(session, vr);
 	return 0;
@@ -398,7 +416,7 @@ session_set_vring_call(struct vhost_pci_session *session, struct vhost_pci_msg *
 	ret = take_vring_fd(session, msg, &vr, &fd);
 	if (ret < 0)
 		return ret;
-	return set_notifier(session, vr, &vr->call, &session->rings[vr->index].call_reader, fd);
+	return set_notifier(session, msg, vr, fd);
 }
 
 int
@@ -413,7 +431,7 @@ session_set_vring_err(struct vhost_pci_session *session, struct vhost_pci_msg *m
 	ret = take_vring_fd(session, msg, &vr, &fd);
 	if (ret < 0)
 		return ret;
-	return set_notifier(session, vr, &vr->err, &session->rings[vr->index].err_reader, fd);
+	return set_notifier(session, msg, vr, fd);
 }
 
 int

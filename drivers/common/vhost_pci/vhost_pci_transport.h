@@ -27,6 +27,12 @@ struct vhost_pci_transport_ops {
 	/** See the map_region of struct vhost_pci_session_ops. */
 	int (*map_region)(struct vhost_pci_transport *transport, int fd, uint64_t mmap_offset,
 			uint64_t size, struct vhost_pci_mapping **mapping);
+	/** See the find_doorbell of struct vhost_pci_session_ops. NULL: fds come with messages. */
+	volatile uint32_t *(*doorbell)(struct vhost_pci_transport *transport, uint32_t request,
+			unsigned int index);
+	/** See the vring_stopped of struct vhost_pci_session_ops. NULL: nobody wants to know. */
+	void (*vring_stopped)(struct vhost_pci_transport *transport, unsigned int index,
+			uint32_t base);
 	/** See vhost_pci_transport_close(). */
 	void (*close)(struct vhost_pci_transport *transport);
 };
