@@ -229,15 +229,26 @@ dispatch_message(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	return open ? entry->handle(session, msg, reply) : -EPROTO;
 }
 
-/** Say what is wrong with a message: loudly once, for a peer can send the like without end. */
+/** Say what is wrong with a message. */
 static void
-complain(struct vhost_pci_session *session, const struct vhost_user_hdr *hdr, int error)
+complain(struct vhost_pci_session *session, enum vhost_pci_log_level level,
+		const struct vhost_user_hdr *hdr, int error)
 {
-	vhost_pci_log(session->complained ? VHOST_PCI_LOG_DEBUG : VHOST_PCI_LOG_WARNING,
-			"%s: %s message (id %u, %u bytes) refused: %s", session->name,
+	vhost_pci_log(level, "%s: %s message (id %u, %u bytes) refused: %s", session->name,
 			vhost_pci_codec_name(hdr->request), hdr->request, hdr->size,
 			strerror(-error));
+}
+
+/** Whoever closes the connection says why; what is answered is said here, once: the peer can
+ * send the like without end.
+ */
+static enum vhost_pci_log_level
+complaint_level(struct vhost_pci_session *session, bool answered)
+{
+	if (!answered || session->complained)
+		return VHOST_PCI_LOG_DEBUG;
 	session->complained = true;
+	return VHOST_PCI_LOG_WARNING;
 }
 
 /**
@@ -259,12 +270,11 @@ answer(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 	if (result == 0)
 		return wants_ack || kind == VHOST_PCI_REPLY_CODE ? session_reply_u64(reply, msg, 0)
 								 : 0;
-	session->stats.rejected++;
-	complain(session, &msg->hdr, result);
 	/* An error has no form in a payload of its own; the front-end would take it for data. */
-	if (!wants_ack || kind == VHOST_PCI_REPLY_OWN || result == -ECONNABORTED)
-		return result;
-	return session_reply_u64(reply, msg, 1);
+	wants_ack = wants_ack && kind != VHOST_PCI_REPLY_OWN && result != -ECONNABORTED;
+	session->stats.rejected++;
+	complain(session, complaint_level(session, wants_ack), &msg->hdr, result);
+	return wants_ack ? session_reply_u64(reply, msg, 1) : result;
 }
 
 int
@@ -280,7 +290,7 @@ vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg
 	}
 	if (ret < 0 && ret != -EOPNOTSUPP) {
 		session->stats.malformed++;
-		complain(session, &msg->hdr, ret);
+		complain(session, VHOST_PCI_LOG_DEBUG, &msg->hdr, ret);
 		vhost_pci_msg_close_fds(msg);
 		return ret;
 	}
@@ -289,14 +299,6 @@ vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg
 	vhost_pci_msg_close_fds(msg);
 	update_ready(session);
 	return answer(session, msg, reply, ret);
-}
-
-void
-vhost_pci_session_malformed(struct vhost_pci_session *session, int error)
-{
-	session->stats.malformed++;
-	vhost_pci_log(VHOST_PCI_LOG_WARNING, "%s: malformed message: %s", session->name,
-			strerror(-error));
 }
 
 void

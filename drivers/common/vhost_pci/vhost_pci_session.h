@@ -92,7 +92,7 @@ struct vhost_pci_session_config {
 /** Events that a session counts. */
 struct vhost_pci_session_stats {
 	uint64_t messages;      /**< Messages handled, good or bad. */
-	uint64_t malformed;     /**< Messages that the codec refused; each ended a connection. */
+	uint64_t malformed;     /**< Those that the codec refused here, after the transport. */
 	uint64_t rejected;      /**< Well-formed or unknown ones that were refused. */
 	uint64_t broken_vrings; /**< Vrings that were found broken. */
 	uint64_t connections;   /**< Connections that brought at least one message. */
@@ -131,20 +131,12 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  *
  * With VHOST_USER_PROTOCOL_F_REPLY_ACK and need_reply, a well-formed message that is refused is
  * answered by a non-zero u64 and the connection goes on, unless its reply has a payload of its
- * own. A refused message leaves nothing behind but, for the parts of a ring that come after its
- * kick, a ring that does not run.
+ * own. The first such message of a connection is logged as a warning, all others for debugging:
+ * who closes the connection says why. A refused message leaves nothing behind but, for the parts
+ * of a ring that come after its kick, a ring that does not run.
  */
 int vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply);
-
-/**
- * Count and log a message that the transport could not receive for what it was: whoever gets an
- * error of vhost_pci_transport_recv() other than -EAGAIN and -ECONNRESET says so here, and closes
- * the connection.
- *
- * @param error	The negative errno.
- */
-void vhost_pci_session_malformed(struct vhost_pci_session *session, int error);
 
 /**
  * Say whether the owner's port is up, which it is not at first: while it is not, all vrings are
