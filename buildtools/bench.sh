@@ -6,8 +6,8 @@
 usage()
 {
 	cat <<EOF
-usage: buildtools/bench.sh [--quick] [--workload NAME] [--size BYTES] [--at-least RATIO]
-                           [--out DIR] [--build-dir DIR] [--help]
+usage: buildtools/bench.sh [--quick] [--workload NAME] [--size BYTES] [--one-thread]
+                           [--at-least RATIO] [--out DIR] [--build-dir DIR] [--help]
 
 Compares net_vpci with DPDK's net_vhost. One generator, a vhost-user front-end on a
 processor of its own, drives both in turn, on the same rings with the same packets, so that
@@ -18,6 +18,8 @@ and the median, lowest and highest ratio of the rates, pair by pair.
   --quick            3 short rounds instead of 7 longer ones
   --workload NAME    only W1 (receive, split), W2 (receive, packed) or W3 (transmit)
   --size BYTES       only frames of 64, 256 or 1518 bytes
+  --one-thread       poll front-end and back-end in turn on one processor: cycles without
+                     the traffic between caches, and steady where the machine is busy
   --at-least RATIO   fail if the ratio of a row is lower
   --out DIR          write the results there, as lines of JSON: bench.jsonl
   --build-dir DIR    where to build (default: build in the source folder)
@@ -36,7 +38,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) rounds=(--rounds 3 --window 200) ;;
 	--workload | --size | --at-least) bench_args+=("$1" "${2:?$1 needs a value}"); shift ;;
-	--workload=* | --size=* | --at-least=*) bench_args+=("$1") ;;
+	--one-thread | --workload=* | --size=* | --at-least=*) bench_args+=("$1") ;;
 	--out) out=${2:?--out needs a folder}; shift ;;
 	--out=*) out=${1#*=} ;;
 	--build-dir) build_dir=${2:?--build-dir needs a folder}; shift ;;

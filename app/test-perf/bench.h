@@ -39,7 +39,7 @@ struct bench_backend {
 /** One measurement. */
 struct bench_sample {
 	double mpps;         /**< Millions of packets per second through the back-end. */
-	double cycles;       /**< TSC cycles in bursts that moved packets, per packet. */
+	double cycles;       /**< TSC cycles per packet in a burst that moved packets, median. */
 	uint64_t nb_packets; /**< Moved within the measured time. */
 	uint64_t nb_kicks;   /**< System calls of the front-end within its life. */
 };
@@ -51,6 +51,7 @@ struct bench_conf {
 	unsigned int window_ms; /**< Measured time of one measurement. */
 	int frontend_cpu;       /**< Processor of the generator. */
 	bool hugepages;         /**< Front-end memory in 2 MiB pages. */
+	bool one_thread;        /**< Generator and back-end in turn, on one processor. */
 };
 
 /** Figures of one row. */

@@ -22,35 +22,64 @@
 #define MEM_BYTES  (UINT64_C(64) << 20)
 #define CHECK_MASK 63
 
+/** Bursts whose cycles are kept: the last ones of a measurement. */
+#define NB_KEPT 16384
+
 const char *
 bench_kind_name(enum bench_kind kind)
 {
 	return kind == BENCH_RECEIVE ? "receive" : "transmit";
 }
 
-/** Move bursts until a deadline; what is moved after the warm-up counts. */
+static int
+compare_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+median(double *values, unsigned int nb)
+{
+	qsort(values, nb, sizeof(values[0]), compare_double);
+	return nb % 2 ? values[nb / 2] : (values[nb / 2 - 1] + values[nb / 2]) / 2;
+}
+
+/** Moves bursts and counts. */
 struct loop {
 	uint16_t port;
 	uint32_t frame_bytes;
+	struct tfe_gen *gen; /**< To be polled between bursts; NULL: it has a thread. */
 	uint64_t nb_packets;
-	uint64_t busy_cycles; /**< In bursts that moved packets. */
+	uint64_t nb_bursts;     /**< That moved packets. */
+	double cycles[NB_KEPT]; /**< Per packet, of bursts that moved packets. */
 };
 
-static unsigned int
+/** Count a burst that began at a time. */
+static void
+loop_count(struct loop *loop, uint64_t begin, uint16_t nb)
+{
+	uint64_t end = rte_rdtsc();
+
+	if (nb == 0)
+		return;
+	loop->cycles[loop->nb_bursts++ % NB_KEPT] = (double)(end - begin) / nb;
+	loop->nb_packets += nb;
+}
+
+static void
 receive_once(struct loop *loop)
 {
 	struct rte_mbuf *mbufs[BURST];
 	uint64_t begin = rte_rdtsc();
 	uint16_t nb = rte_eth_rx_burst(loop->port, 0, mbufs, BURST);
 
-	if (nb != 0) {
-		loop->busy_cycles += rte_rdtsc() - begin;
-		rte_pktmbuf_free_bulk(mbufs, nb);
-	}
-	return nb;
+	loop_count(loop, begin, nb);
+	rte_pktmbuf_free_bulk(mbufs, nb);
 }
 
-static unsigned int
+static void
 transmit_once(struct loop *loop)
 {
 	struct rte_mbuf *mbufs[BURST];
@@ -58,32 +87,36 @@ transmit_once(struct loop *loop)
 	uint16_t nb, i;
 
 	if (rte_pktmbuf_alloc_bulk(bench_pool(), mbufs, BURST) != 0)
-		return 0;
+		return;
 	for (i = 0; i < BURST; i++) {
 		mbufs[i]->data_len = (uint16_t)loop->frame_bytes;
 		mbufs[i]->pkt_len = loop->frame_bytes;
 	}
 	begin = rte_rdtsc();
 	nb = rte_eth_tx_burst(loop->port, 0, mbufs, BURST);
-	if (nb != 0)
-		loop->busy_cycles += rte_rdtsc() - begin;
-	if (nb < BURST)
-		rte_pktmbuf_free_bulk(&mbufs[nb], BURST - nb);
-	return nb;
+	loop_count(loop, begin, nb);
+	rte_pktmbuf_free_bulk(&mbufs[nb], BURST - nb);
 }
 
-static void
+/** Move bursts until a deadline. */
+static int
 loop_run(struct loop *loop, enum bench_kind kind, unsigned int duration_ms)
 {
 	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 1000 * duration_ms;
 	unsigned int calls = 0;
 
 	loop->nb_packets = 0;
-	loop->busy_cycles = 0;
+	loop->nb_bursts = 0;
 	/* The clock is looked at now and then only. */
-	while ((++calls & CHECK_MASK) != 0 || rte_rdtsc() < end)
-		loop->nb_packets += kind == BENCH_RECEIVE ? receive_once(loop)
-							  : transmit_once(loop);
+	while ((++calls & CHECK_MASK) != 0 || rte_rdtsc() < end) {
+		if (loop->gen != NULL && tfe_gen_poll(loop->gen) < 0)
+			return -EPROTO;
+		if (kind == BENCH_RECEIVE)
+			receive_once(loop);
+		else
+			transmit_once(loop);
+	}
+	return loop->nb_packets > 0 ? 0 : -ENODATA;
 }
 
 static int
@@ -125,38 +158,60 @@ generator_open(const struct bench_conf *conf, const struct bench_workload *workl
 	return ret;
 }
 
+/** Warm up, then measure. */
+static int
+measure_loop(const struct bench_conf *conf, const struct bench_workload *workload,
+		struct loop *loop, struct bench_sample *sample)
+{
+	uint64_t begin, cycles;
+	int ret;
+
+	ret = loop_run(loop, workload->kind, WARMUP_MS);
+	if (ret < 0)
+		return ret;
+	begin = rte_rdtsc();
+	ret = loop_run(loop, workload->kind, conf->window_ms);
+	cycles = rte_rdtsc() - begin;
+	if (ret < 0)
+		return ret;
+	sample->nb_packets = loop->nb_packets;
+	sample->mpps = (double)loop->nb_packets * (double)rte_get_tsc_hz() / (double)cycles / 1e6;
+	sample->cycles = median(loop->cycles, (unsigned int)RTE_MIN(loop->nb_bursts, NB_KEPT));
+	return 0;
+}
+
 static int
 measure_port(const struct bench_conf *conf, const struct bench_workload *workload, int port,
 		struct tfe_gen *gen, struct bench_sample *sample)
 {
-	struct loop loop = { .port = (uint16_t)port, .frame_bytes = workload->frame_bytes };
+	struct loop *loop = calloc(1, sizeof(*loop));
 	struct tfe_worker worker = { 0 };
 	struct tfe_gen_stats stats;
-	uint64_t begin, cycles;
-	int ret;
+	int ret = 0, worker_ret = 0;
 
-	ret = tfe_worker_start(&worker, &gen, 1, conf->frontend_cpu);
-	if (ret < 0)
-		return ret;
-	loop_run(&loop, workload->kind, WARMUP_MS);
-	begin = rte_rdtsc();
-	loop_run(&loop, workload->kind, conf->window_ms);
-	cycles = rte_rdtsc() - begin;
-	ret = tfe_worker_stop(&worker);
+	if (loop == NULL)
+		return -ENOMEM;
+	loop->port = (uint16_t)port;
+	loop->frame_bytes = workload->frame_bytes;
+	if (conf->one_thread)
+		loop->gen = gen;
+	else
+		ret = tfe_worker_start(&worker, &gen, 1, conf->frontend_cpu);
+	if (ret == 0)
+		ret = measure_loop(conf, workload, loop, sample);
+	if (!conf->one_thread)
+		worker_ret = tfe_worker_stop(&worker);
+	if (ret == 0)
+		ret = worker_ret;
 	tfe_gen_stats(gen, &stats);
-	if (ret == 0 && loop.nb_packets == 0)
-		ret = -ENODATA;
+	sample->nb_kicks = stats.nb_kicks;
 	if (ret < 0) {
 		const char *why = tfe_gen_error(gen);
 
 		fprintf(stderr, "no traffic: %s\n", why != NULL ? why : strerror(-ret));
-		return ret;
 	}
-	sample->nb_packets = loop.nb_packets;
-	sample->mpps = (double)loop.nb_packets * (double)rte_get_tsc_hz() / (double)cycles / 1e6;
-	sample->cycles = (double)loop.busy_cycles / (double)loop.nb_packets;
-	sample->nb_kicks = stats.nb_kicks;
-	return 0;
+	free(loop);
+	return ret;
 }
 
 int
@@ -185,21 +240,6 @@ bench_measure(const struct bench_conf *conf, const struct bench_workload *worklo
 err_close_port:
 	bench_port_close(backend, port);
 	return ret;
-}
-
-static int
-compare_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median(double *values, unsigned int nb)
-{
-	qsort(values, nb, sizeof(values[0]), compare_double);
-	return nb % 2 ? values[nb / 2] : (values[nb / 2 - 1] + values[nb / 2]) / 2;
 }
 
 /** The medians of samples, field by field. */

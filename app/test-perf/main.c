@@ -56,6 +56,10 @@ static const struct argp_option argp_options[] = {
 	{ "backend-cpu", 'b', "CPU", 0, "Processor of the back-end (1)", 0 },
 	{ "json", 'j', "FILE", 0, "Write a line of JSON for each row", 0 },
 	{ "at-least", 'a', "RATIO", 0, "Fail if a row's ratio is lower", 0 },
+	{ "one-thread", '1', NULL, 0,
+			"Poll generator and back-end in turn, on one processor: cycles without the "
+			"traffic between caches",
+			0 },
 	{ "no-huge", 'n', NULL, 0, "Ordinary pages for front-end and back-end", 0 },
 	{ "verbose", 'v', NULL, 0, "Show the drivers' messages", 0 },
 	{ 0 },
@@ -95,6 +99,9 @@ parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case 'a':
 		options->at_least = strtod(arg, NULL);
+		break;
+	case '1':
+		options->conf.one_thread = true;
 		break;
 	case 'n':
 		options->conf.hugepages = false;
