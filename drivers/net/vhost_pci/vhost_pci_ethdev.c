@@ -31,6 +31,12 @@ log_sink(enum vhost_pci_log_level level, const char *format, va_list args)
 	rte_log(levels[level], (uint32_t)vhost_pci_logtype, "net_vhost_pci: %s\n", line);
 }
 
+void
+vhost_pci_ethdev_init_log(void)
+{
+	vhost_pci_log_set_sink(log_sink);
+}
+
 static int
 dev_configure(struct rte_eth_dev *dev)
 {
@@ -289,7 +295,7 @@ vhost_pci_ethdev_create(struct rte_device *device, const struct vhost_pci_port_c
 	struct vhost_pci_port *port;
 	int ret;
 
-	vhost_pci_log_set_sink(log_sink);
+	vhost_pci_ethdev_init_log();
 	eth_dev = rte_eth_dev_allocate(device->name);
 	if (eth_dev == NULL)
 		return -ENOSPC;

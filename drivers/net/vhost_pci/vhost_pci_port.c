@@ -196,6 +196,25 @@ on_map_region(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
 	return port->transport->ops->map_region(port->transport, fd, mmap_offset, size, mapping);
 }
 
+static volatile uint32_t *
+on_find_doorbell(void *opaque, uint32_t request, unsigned int index)
+{
+	struct vhost_pci_transport *transport = ((struct vhost_pci_port *)opaque)->transport;
+
+	if (transport == NULL || transport->ops->doorbell == NULL)
+		return NULL;
+	return transport->ops->doorbell(transport, request, index);
+}
+
+static void
+on_vring_stopped(void *opaque, const struct vhost_pci_vring *vr)
+{
+	struct vhost_pci_transport *transport = ((struct vhost_pci_port *)opaque)->transport;
+
+	if (transport != NULL && transport->ops->vring_stopped != NULL)
+		transport->ops->vring_stopped(transport, vr->index, vr->base);
+}
+
 static int
 on_open_channel(void *opaque, int fd, struct vhost_pci_transport **channel)
 {
@@ -210,6 +229,8 @@ static const struct vhost_pci_session_ops session_ops = {
 	.send_rarp = on_send_rarp,
 	.features_changed = on_features_changed,
 	.map_region = on_map_region,
+	.find_doorbell = on_find_doorbell,
+	.vring_stopped = on_vring_stopped,
 	.open_channel = on_open_channel,
 };
 
