@@ -13,6 +13,9 @@
 #include "vhost_pci_log.h"
 #include "vhost_pci_ring.h"
 
+/** Messages of which each part is more or less random. */
+#define NB_RANDOM_MESSAGES 100000
+
 /** Rounds of control against a polling thread. */
 #define NB_ROUNDS 100
 
@@ -243,6 +246,66 @@ test_no_warning_for_what_ends_the_connection(void **state)
 	assert_int_equal(nb_warnings, 0);
 }
 
+/** A number below a bound, the same ones in each run. */
+static uint32_t
+random_below(uint64_t *seed, uint32_t bound)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return (uint32_t)(*seed >> 32) % bound;
+}
+
+/** A message whose parts are near what is right, so that many get past the first check. */
+static struct vhost_pci_msg
+random_message(struct session_peer *peer, uint64_t *seed)
+{
+	static const uint32_t bytes[] = { 0, 8, 16, 20, 40, 72, 264 };
+	struct vhost_pci_msg msg = peer_msg(random_below(seed, VHOST_USER_REQUEST_MAX + 2), 0);
+	uint32_t words[10];
+	size_t i;
+
+	for (i = 0; i < 8; i++) {
+		msg.hdr.size = bytes[random_below(seed, 7)];
+		if (vhost_pci_codec_check_header(&msg.hdr, VHOST_PCI_MSG_REQUEST) == 0)
+			break;
+	}
+	for (i = 0; i < 10; i++)
+		words[i] = random_below(seed, random_below(seed, 8) == 0 ? UINT32_MAX : 5);
+	memcpy(&msg.payload, words, sizeof(words));
+	if (random_below(seed, 3) == 0)
+		msg.hdr.flags |= VHOST_USER_NEED_REPLY;
+	if (random_below(seed, 2) == 0) {
+		msg.nb_fds = 1;
+		msg.fds[0] = fcntl(random_below(seed, 4) == 0 ? peer->memory_fd : peer->kick[0],
+				F_DUPFD_CLOEXEC, 0);
+	}
+	return msg;
+}
+
+static void
+test_random_messages_leave_nothing(void **state)
+{
+	struct session_peer *peer = *state;
+	unsigned int nb_accepted = 0;
+	uint64_t seed = 20140131;
+	unsigned int i;
+
+	for (i = 0; i < NB_RANDOM_MESSAGES; i++) {
+		struct vhost_pci_msg msg = random_message(peer, &seed);
+
+		if (i % 64 == 0) {
+			vhost_pci_session_reset(peer->session);
+			peer_up(peer);
+		}
+		nb_accepted += peer_send(peer, &msg) >= 0;
+	}
+	/* A good part of them came through. */
+	assert_true(nb_accepted > NB_RANDOM_MESSAGES / 20);
+	vhost_pci_session_reset(peer->session);
+	assert_int_equal(test_nb_mappings(), peer->nb_mappings + 1);
+}
+
 /** What the polling thread does, over and over. */
 static void *
 poll_vring(void *argument)
@@ -308,6 +371,7 @@ static const struct CMUnitTest tests[] = {
 	UP_TEST(test_fds_that_are_not_served_are_closed),
 	UP_TEST(test_one_warning_for_all_refusals_that_are_answered),
 	UP_TEST(test_no_warning_for_what_ends_the_connection),
+	UP_TEST(test_random_messages_leave_nothing),
 	UP_TEST(test_control_against_a_polling_thread),
 };
 
