@@ -148,7 +148,7 @@ parse_args(struct pci_args *args, const struct rte_devargs *devargs)
 
 /* The PCI function */
 
-/** Whether the function has a capability, and bus mastering can be had for it. */
+/** Whether the function has a capability. */
 static bool
 has_cap(const struct rte_pci_device *dev, uint8_t wanted)
 {
@@ -188,7 +188,10 @@ has_interrupts(struct rte_pci_device *dev, unsigned int nb_vectors)
 				"%s: polling: the device has MSI, and the EAL option "
 				"--vfio-intr=msi would use it",
 				dev->device.name);
-	return has && rte_pci_set_bus_master(dev, true) == 0;
+	if (!has)
+		return false;
+	/* An interrupt is a write of the device's to memory. */
+	return rte_pci_set_bus_master(dev, true) == 0; /* legacy name */
 }
 
 /**
@@ -295,20 +298,23 @@ make_door(struct rte_pci_device *dev, struct pci_args *args, const struct vhost_
 		struct vhost_pci_pci_door **door)
 {
 	const struct vhost_pci_adp_info *info;
-	struct vhost_pci_adp *adp;
+	struct vhost_pci_pci_parts parts = {
+		.name = args->name,
+		.intr_handle = dev->intr_handle,
+	};
 	int ret;
 
-	ret = vhost_pci_adp_create(bars, args->name, &adp);
+	ret = vhost_pci_adp_create(bars, args->name, &parts.adp);
 	if (ret < 0)
 		return ret;
-	info = vhost_pci_adp_info(adp);
+	info = vhost_pci_adp_info(parts.adp);
 	ret = fit_config(args, info);
 	if (ret < 0) {
-		vhost_pci_adp_destroy(adp);
+		vhost_pci_adp_destroy(parts.adp);
 		return ret;
 	}
-	return vhost_pci_pci_door_create(args->name, adp, dev->intr_handle,
-			has_interrupts(dev, info->nb_vectors), &args->config, door);
+	parts.has_intr = has_interrupts(dev, info->nb_vectors);
+	return vhost_pci_pci_door_create(&parts, &args->config, door);
 }
 
 static int

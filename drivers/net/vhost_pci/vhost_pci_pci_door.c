@@ -365,8 +365,7 @@ const struct vhost_pci_door_ops vhost_pci_pci_door_ops = {
 };
 
 int
-vhost_pci_pci_door_create(const char *name, struct vhost_pci_adp *adp,
-		struct rte_intr_handle *intr_handle, bool has_intr,
+vhost_pci_pci_door_create(const struct vhost_pci_pci_parts *parts,
 		const struct vhost_pci_port_config *config, struct vhost_pci_pci_door **door)
 {
 	static const char *const intr_names[] = {
@@ -379,9 +378,9 @@ vhost_pci_pci_door_create(const char *name, struct vhost_pci_adp *adp,
 
 	if (new_door == NULL)
 		goto err_destroy;
-	snprintf(new_door->name, sizeof(new_door->name), "%s", name);
-	new_door->adp = adp;
-	new_door->intr_handle = intr_handle;
+	snprintf(new_door->name, sizeof(new_door->name), "%s", parts->name);
+	new_door->adp = parts->adp;
+	new_door->intr_handle = parts->intr_handle;
 	new_door->timer_fd = -1;
 	new_door->config = (struct vhost_pci_adp_config){
 		.features = vhost_pci_features(config) | DEVICE_FEATURES,
@@ -392,17 +391,17 @@ vhost_pci_pci_door_create(const char *name, struct vhost_pci_adp *adp,
 		.vector = new_door->vector,
 		.kick_fd = new_door->kick_fd,
 	};
-	ret = intr_init(new_door, has_intr);
+	ret = intr_init(new_door, parts->has_intr);
 	if (ret < 0) {
-		DRV_LOG(ERR, "%s: can't set up interrupts: %s", name, strerror(-ret));
+		DRV_LOG(ERR, "%s: can't set up interrupts: %s", parts->name, strerror(-ret));
 		goto err_destroy;
 	}
-	DRV_LOG(INFO, "%s: %s", name, intr_names[new_door->intr]);
+	DRV_LOG(INFO, "%s: %s", parts->name, intr_names[new_door->intr]);
 	*door = new_door;
 	return 0;
 
 err_destroy:
 	free(new_door);
-	vhost_pci_adp_destroy(adp);
+	vhost_pci_adp_destroy(parts->adp);
 	return ret;
 }

@@ -26,19 +26,23 @@ enum vhost_pci_pci_intr {
 	VHOST_PCI_PCI_INTR_VECTOR, /**< One vector for events, and one for each Rx queue. */
 };
 
+/** What a door is made of. */
+struct vhost_pci_pci_parts {
+	const char *name; /**< Of the port, for messages; copied. */
+	struct vhost_pci_adp *adp;
+	struct rte_intr_handle *intr_handle; /**< The device's, not enabled. */
+	bool has_intr;                       /**< The device has interrupts of the handle's type. */
+};
+
 /**
  * Prepare a door; the device is not made ready yet.
  *
- * @param name	Of the port, for messages; copied.
- * @param adp	The adapter; the door's, also where this fails.
- * @param intr_handle The device's interrupt handle, not enabled.
- * @param has_intr Whether the device has interrupts of the handle's type.
+ * @param parts The adapter in it is the door's, also where this fails.
  * @param config Of the port; says how many queue pairs there are.
  * @param[out] door Freed by vhost_pci_pci_door_free().
  * @return 0 or -errno. Says why in the log.
  */
-int vhost_pci_pci_door_create(const char *name, struct vhost_pci_adp *adp,
-		struct rte_intr_handle *intr_handle, bool has_intr,
+int vhost_pci_pci_door_create(const struct vhost_pci_pci_parts *parts,
 		const struct vhost_pci_port_config *config, struct vhost_pci_pci_door **door);
 
 /** Hand over a mapping that the door shall unmap at its end. */
