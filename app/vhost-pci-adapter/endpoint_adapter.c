@@ -324,7 +324,13 @@ void
 endpoint_retire(struct endpoint *endpoint)
 {
 	endpoint->is_retiring = true;
-	for (unsigned int i = 0; i < endpoint->adapters->len; i++)
-		endpoint_retire_adapter(g_ptr_array_index(endpoint->adapters, i));
+	for (unsigned int i = 0; i < endpoint->adapters->len; i++) {
+		struct endpoint_adapter *ea = g_ptr_array_index(endpoint->adapters, i);
+		struct frontend *frontend = adapter_frontend(ea->adapter);
+
+		if (frontend != NULL)
+			frontend_close(frontend, NULL);
+		endpoint_retire_adapter(ea);
+	}
 	endpoint_review_soon(endpoint);
 }
