@@ -31,6 +31,7 @@ packages=(
 	dpdk dpdk-dev libdpdk-dev dpkg-dev
 	# build
 	gcc libc6-dev clang meson ninja-build pkg-config python3 python3-pyelftools
+	libglib2.0-dev libjson-glib-dev
 	# tests
 	libcmocka-dev libclang-rt-dev python3-pytest python3-pexpect
 	qemu-system-x86 user-mode-linux busybox-static cpio iproute2 procps
