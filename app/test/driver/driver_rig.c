@@ -4,6 +4,8 @@
 
 #include "driver_rig.h"
 
+#include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,31 +44,58 @@ const struct rig_variant rig_legacy = { .name = "legacy", .legacy = true };
 
 static bool eal_is_up;
 
+/** At the program's end: what EAL leaves in its runtime folder goes too. */
+static void
+eal_end(void)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_MAX + 2];
+	struct dirent *entry;
+	DIR *files;
+
+	snprintf(dir, sizeof(dir), "%s", rte_eal_get_runtime_dir());
+	rte_eal_cleanup();
+	files = opendir(dir);
+	if (files == NULL)
+		return;
+	while ((entry = readdir(files)) != NULL) {
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		unlink(path);
+	}
+	closedir(files);
+	rmdir(dir);
+}
+
 int
 rig_group_setup(void **state)
 {
-	char prefix[48];
-	char *argv[] = {
-		(char[]){ "vhost-pci-driver-test" },
-		(char[]){ "--no-huge" },
-		(char[]){ "-m" },
-		(char[]){ EAL_MEGABYTES },
-		(char[]){ "--no-pci" },
-		(char[]){ "--no-telemetry" },
-		(char[]){ "--lcores=0@0" },
-		(char[]){ "--log-level=pmd.net.vhost_pci:error" },
+	char prefix[48], lcores[32];
+	const char *const args[] = {
+		"vhost-pci-driver-test",
+		"--no-huge",
+		"-m",
+		EAL_MEGABYTES,
+		"--no-pci",
+		"--no-telemetry",
+		"--log-level=pmd.net.vhost_pci:error",
+		lcores,
 		prefix,
-		NULL,
 	};
+	char *argv[RTE_DIM(args) + 1];
+	unsigned int i;
 
 	(void)state;
 	if (eal_is_up)
 		return 0;
 	snprintf(prefix, sizeof(prefix), "--file-prefix=vpcitest%d", (int)getpid());
-	/* Any processor will do: tests run side by side. */
-	if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && getpid() % 2 != 0)
-		argv[6] = (char[]){ "--lcores=0@1" };
-	eal_is_up = rte_eal_init((int)RTE_DIM(argv) - 1, argv) >= 0;
+	/* Tests run side by side, and EAL ties each to one processor. */
+	snprintf(lcores, sizeof(lcores), "--lcores=0@%d",
+			(int)getpid() % (int)sysconf(_SC_NPROCESSORS_ONLN));
+	for (i = 0; i < RTE_DIM(args); i++)
+		argv[i] = strdup(args[i]);
+	argv[i] = NULL;
+	eal_is_up = rte_eal_init((int)i, argv) >= 0 && atexit(eal_end) == 0;
+	while (i-- > 0)
+		free(argv[i]);
 	return eal_is_up ? 0 : -1;
 }
 

@@ -10,6 +10,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "vhost_pci_csum.h"
 #include "vhost_pci_features.h"
 #include "vhost_pci_offload.h"
 
@@ -47,18 +48,13 @@ mbuf_write16(struct rte_mbuf *m, uint32_t offset, uint16_t value)
 }
 
 /** Complete a partial checksum: the field has the sum of the pseudo header in it. */
-static int
+static void
 rx_complete_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
 {
-	uint16_t sum;
+	uint16_t sum = vhost_pci_csum_mbuf(m, hdr->csum_start);
 
-	if (rte_raw_cksum_mbuf(m, hdr->csum_start, m->pkt_len - hdr->csum_start, &sum) < 0)
-		return -EBADMSG;
-	/* 0 would mean "no checksum" to UDP (RFC 768); both zeros are the same to a sum. */
-	mbuf_write16(m, (uint32_t)hdr->csum_start + hdr->csum_offset,
-			sum == 0xffff ? 0xffff : (uint16_t)~sum);
+	mbuf_write16(m, (uint32_t)hdr->csum_start + hdr->csum_offset, vhost_pci_csum_field(sum));
 	rxq->stats.sw_csum++;
-	return 0;
 }
 
 /**
@@ -112,7 +108,8 @@ rx_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 		return 0;
 	}
-	return rx_complete_csum(rxq, hdr, m);
+	rx_complete_csum(rxq, hdr, m);
+	return 0;
 }
 
 /** Whether this kind of GSO was negotiated, and the packet is of that kind. */

@@ -9,13 +9,15 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "vhost_pci_csum.h"
 #include "vhost_pci_features.h"
 #include "vhost_pci_offload.h"
 
-/** Offsets in Ethernet and TCP headers. */
+/** Offsets and sizes in headers. */
 enum {
 	VLAN_OFFSET = 2 * RTE_ETHER_ADDR_LEN,
 	TCP_FLAGS_OFFSET = offsetof(struct rte_tcp_hdr, tcp_flags),
+	IPV6_ADDR = 16,
 };
 
 /** A packet on its way through the offloads. */
@@ -87,44 +89,33 @@ tx_phdr_sum(const struct tx_packet *pkt, uint16_t *sum)
 		uint8_t zero[3];
 		uint8_t proto;
 	} tail = { rte_cpu_to_be_32(pkt->l4_bytes), { 0 }, pkt->l4_proto };
-	uint32_t raw;
+	uint16_t addrs;
 
 	if (pkt->m->ol_flags & RTE_MBUF_F_TX_IPV4 && pkt->m->l3_len >= sizeof(struct rte_ipv4_hdr))
-		raw = rte_raw_cksum(ip + offsetof(struct rte_ipv4_hdr, src_addr),
+		addrs = rte_raw_cksum(ip + offsetof(struct rte_ipv4_hdr, src_addr),
 				2 * sizeof(rte_be32_t));
 	else if (pkt->m->ol_flags & RTE_MBUF_F_TX_IPV6 &&
 			pkt->m->l3_len >= sizeof(struct rte_ipv6_hdr))
-		raw = rte_raw_cksum(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * 16);
+		addrs = rte_raw_cksum(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_ADDR);
 	else
 		return -EINVAL;
-	raw += rte_raw_cksum(&tail, sizeof(tail));
-	*sum = (uint16_t)(raw > UINT16_MAX ? raw - UINT16_MAX : raw);
+	*sum = vhost_pci_csum_add(addrs, rte_raw_cksum(&tail, sizeof(tail)));
 	return 0;
 }
 
 /** Compute a layer 4 checksum here: the field has the pseudo header's sum in it. */
-static int
+static void
 tx_sw_csum(const struct tx_packet *pkt)
 {
 	struct vhost_pci_tx_prefix *prefix = pkt->prefix;
-	uint8_t *headers = prefix->headers;
+	uint8_t *l4 = prefix->headers + pkt->l4_offset;
 	uint32_t in_headers = prefix->headers_len - pkt->l4_offset;
-	uint32_t rest = pkt->m->pkt_len - prefix->skip;
-	uint16_t sum = 0;
-	uint32_t total;
+	uint16_t sum;
 
-	if (rest > 0 && rte_raw_cksum_mbuf(pkt->m, prefix->skip, rest, &sum) < 0)
-		return -EINVAL;
-	/* A part that begins at an odd offset counts with its bytes swapped (RFC 1071). */
-	if (in_headers % 2 != 0)
-		sum = rte_bswap16(sum);
-	total = (uint32_t)sum + rte_raw_cksum(headers + pkt->l4_offset, in_headers);
-	sum = (uint16_t)(total > UINT16_MAX ? total - UINT16_MAX : total);
-	/* 0 would mean "no checksum" to UDP (RFC 768); both zeros are the same to a sum. */
-	write16(headers + pkt->l4_offset + pkt->csum_offset,
-			sum == UINT16_MAX ? UINT16_MAX : (uint16_t)~sum);
+	sum = vhost_pci_csum_add_at(rte_raw_cksum(l4, in_headers),
+			vhost_pci_csum_mbuf(pkt->m, prefix->skip), in_headers);
+	write16(l4 + pkt->csum_offset, vhost_pci_csum_field(sum));
 	prefix->sw_csum = true;
-	return 0;
 }
 
 /** Layer 4 checksum: left to the front-end if it can do that, computed here otherwise. */
@@ -138,8 +129,10 @@ tx_l4_csum(struct tx_packet *pkt)
 			tx_phdr_sum(pkt, &sum) < 0)
 		return -EINVAL;
 	write16(pkt->prefix->headers + pkt->l4_offset + pkt->csum_offset, sum);
-	if ((pkt->features & VHOST_PCI_FEATURE(NET_F_GUEST_CSUM)) == 0)
-		return tx_sw_csum(pkt);
+	if ((pkt->features & VHOST_PCI_FEATURE(NET_F_GUEST_CSUM)) == 0) {
+		tx_sw_csum(pkt);
+		return 0;
+	}
 	/* VIRTIO 5.1.6.4.1: partial checksums only with GUEST_CSUM. */
 	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	hdr->csum_start = (uint16_t)pkt->l4_offset;
