@@ -80,6 +80,7 @@ rig_group_setup(void **state)
 		lcores,
 		prefix,
 	};
+	char *copies[RTE_DIM(args)];
 	char *argv[RTE_DIM(args) + 1];
 	unsigned int i;
 
@@ -91,11 +92,12 @@ rig_group_setup(void **state)
 	snprintf(lcores, sizeof(lcores), "--lcores=0@%d",
 			(int)getpid() % (int)sysconf(_SC_NPROCESSORS_ONLN));
 	for (i = 0; i < RTE_DIM(args); i++)
-		argv[i] = strdup(args[i]);
+		argv[i] = copies[i] = strdup(args[i]);
 	argv[i] = NULL;
 	eal_is_up = rte_eal_init((int)i, argv) >= 0 && atexit(eal_end) == 0;
+	/* Not through argv, in which EAL puts things in another order. */
 	while (i-- > 0)
-		free(argv[i]);
+		free(copies[i]);
 	return eal_is_up ? 0 : -1;
 }
 
