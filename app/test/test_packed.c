@@ -350,6 +350,29 @@ test_runs_from_base(void **state)
 	ring_close(&ring);
 }
 
+/* A base forgets what was not flushed. */
+static void
+test_base_forgets(void **state)
+{
+	struct vring_packed_desc before[5];
+	struct vhost_pci_chain chain;
+	struct ring ring;
+
+	(void)state;
+	ring_open(&ring, &(struct ring_conf){ .is_packed = true, .size = 5 });
+	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	assert_int_equal(ring_next(&ring, &chain, VHOST_PCI_DEQUEUE), 1);
+	ring_put(&ring, &chain, 0);
+	ring_start(&ring, base_of(2, false));
+	memcpy(before, ring.pdesc, sizeof(before));
+	ring_end(&ring);
+	assert_memory_equal(before, ring.pdesc, sizeof(before));
+	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	assert_int_equal(echo(&ring), 1);
+	ring_close(&ring);
+}
+
 /* Avail and used apart: a ring that is taken over with chains on their way. */
 static void
 test_base_with_chains_held(void **state)
@@ -596,6 +619,7 @@ static const struct CMUnitTest packed_tests[] = {
 	cmocka_unit_test(test_nb_avail_counts_descriptors),
 	cmocka_unit_test(test_base_round_trip),
 	cmocka_unit_test(test_runs_from_base),
+	cmocka_unit_test(test_base_forgets),
 	cmocka_unit_test(test_base_with_chains_held),
 	cmocka_unit_test(test_call_by_flag),
 	cmocka_unit_test(test_first_call_after_start),

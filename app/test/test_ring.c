@@ -431,6 +431,8 @@ test_segments_of_held_chains(void **state)
 			ring_check_chain(&ring, &chain[nb_held], bufs, 40);
 		}
 		assert_true(nb_held > 0);
+		/* What was looked at and not taken takes up no room. */
+		assert_int_equal(ring.vr->nb_segs, nb_held * 80);
 		for (i = 0; i < nb_held; i++)
 			ring_put(&ring, &chain[i], 0);
 		ring_end(&ring);
@@ -438,6 +440,52 @@ test_segments_of_held_chains(void **state)
 	}
 	assert_int_equal(nb_done, 8);
 	assert_int_equal(ring.vr->error, VHOST_PCI_VRING_OK);
+	ring_close(&ring);
+}
+
+/* The same for chains of the shortest path: as many are held as there is room for. */
+static void
+test_segments_of_held_buffers(void **state)
+{
+	struct vhost_pci_chain chain;
+	struct ring ring;
+	unsigned int i;
+
+	ring_open(&ring, *state);
+	ring.vr->max_segs = 5;
+	for (i = 0; i < 12; i++)
+		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	for (i = 0; i < 12; i++) {
+		if (i % 5 == 0) {
+			vhost_pci_ring_begin(ring.vr);
+			assert_int_equal(ring.vr->nb_segs, 0);
+		}
+		chain = take(&ring, VHOST_PCI_DEQUEUE);
+		if (i % 5 == 4)
+			assert_int_equal(ring_next(&ring, &chain, VHOST_PCI_DEQUEUE), 0);
+	}
+	assert_int_equal(ring.vr->error, VHOST_PCI_VRING_OK);
+	ring_close(&ring);
+}
+
+/* Going back gives back the segments too, however often. */
+static void
+test_restore_segments(void **state)
+{
+	struct vhost_pci_chain chain;
+	struct ring ring;
+	unsigned int i;
+
+	ring_open(&ring, *state);
+	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	vhost_pci_ring_begin(ring.vr);
+	for (i = 0; i <= ring.vr->max_segs; i++) {
+		struct vhost_pci_cursor cursor = vhost_pci_ring_save(ring.vr);
+
+		chain = take(&ring, VHOST_PCI_DEQUEUE);
+		assert_int_equal(chain.seg_idx, 0);
+		vhost_pci_ring_restore(ring.vr, cursor);
+	}
 	ring_close(&ring);
 }
 
@@ -616,6 +664,8 @@ static const struct CMUnitTest ring_tests[] = {
 	RING_BOTH_FORMATS(test_out_of_order),
 	RING_BOTH_FORMATS(test_save_and_restore),
 	RING_BOTH_FORMATS(test_segments_of_held_chains),
+	RING_BOTH_FORMATS(test_segments_of_held_buffers),
+	RING_BOTH_FORMATS(test_restore_segments),
 	RING_BOTH_FORMATS(test_drop_segs),
 	RING_BOTH_FORMATS(test_nb_avail),
 	RING_BOTH_FORMATS(test_discard),

@@ -284,19 +284,25 @@ test_length(void **state)
 static void
 test_segments(void **state)
 {
+	/* First in pieces, then of one region only. */
 	const struct ring_buf bufs[] = {
 		{ RING_HIGH_GPA - 1, 2 },
 		{ RING_FAR_GPA, 1 },
 		{ RING_HIGH_GPA - 1, 2 },
+		{ RING_LOW_GPA, 1 },
+		{ RING_LOW_GPA, 1 },
+		{ RING_LOW_GPA, 1 },
 	};
-	uint32_t max_segs;
+	uint32_t i;
 
-	for (max_segs = 0; max_segs <= 4; max_segs++) {
+	for (i = 0; i < 8; i++) {
 		struct ring ring;
 
 		ring_open(&ring, *state);
-		ring.vr->max_segs = max_segs;
-		ring_offer(&ring, &(struct ring_offer){ .bufs = bufs, .nb_direct = 3 });
+		ring.vr->max_segs = i < 5 ? i : i - 5;
+		ring_offer(&ring,
+				&(struct ring_offer){ .bufs = i < 5 ? bufs : bufs + 3,
+						.nb_direct = 3 });
 		ring_publish(&ring);
 		assert_int_equal(burst(&ring, VHOST_PCI_DEQUEUE), -EPROTO);
 		expect_broken(&ring, "segments", VHOST_PCI_VRING_E_SEGMENTS);

@@ -139,6 +139,7 @@ test_base_forgets(void **state)
 	assert_int_equal(ring_next(&ring, &chain, VHOST_PCI_DEQUEUE), 0);
 	ring_end(&ring);
 	assert_int_equal(ring.used->idx, 100);
+	assert_int_equal(ring_read_event(ring.call_fd), 0);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	assert_int_equal(echo(&ring), 1);
 	assert_int_equal(ring.used->idx, 101);
