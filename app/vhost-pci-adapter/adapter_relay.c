@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "adapter_priv.h"
+#include "vhost_pci_barrier.h"
 #include "vhost_pci_log.h"
 #include "watch.h"
 
@@ -123,6 +124,16 @@ adapter_note_relayed(struct adapter *adapter, const struct vhost_pci_msg *msg)
 		record_vring_used(&record->vrings[index]);
 }
 
+/* Before the driver is told to start a vring: what another one left behind is void [ADP-13.2]. */
+static void
+adapter_before_start(struct adapter *adapter, const struct vhost_pci_msg *msg)
+{
+	uint32_t index = msg->payload.u64 & VHOST_USER_VRING_IDX_MASK;
+
+	if (msg->hdr.request == VHOST_USER_SET_VRING_KICK && index < adapter->regs.nb_vrings)
+		vhost_pci_store_relaxed(&adapter->shared->vring_state[index].flags, 0);
+}
+
 /* Have something to put on the ring in held, if there is anything. */
 static bool
 adapter_next(struct adapter *adapter)
@@ -149,6 +160,7 @@ adapter_flush(struct adapter *adapter)
 	if (adapter->regs.conn_state != VHOST_PCI_ADAPTER_CONN_CONNECTED)
 		return;
 	while (error == 0 && adapter_next(adapter)) {
+		adapter_before_start(adapter, &adapter->held);
 		error = vhost_pci_msgring_enqueue(&adapter->f2b, &adapter->held,
 				adapter->held_flags, frontend_conn_id(adapter->frontend));
 		if (error == 0) {

@@ -79,7 +79,11 @@ frontend_refuse(struct frontend *frontend, const struct vhost_pci_msg *msg, int 
 	g_autofree char *reason = NULL;
 	struct vhost_pci_msg reply;
 
-	if (vhost_pci_codec_reply(msg->hdr.request) != VHOST_PCI_REPLY_OWN &&
+	/*
+	 * Only an acknowledgement says no in a way that front-ends look at: the reply to
+	 * SET_LOG_BASE is not, and who overlooks it loses pages.
+	 */
+	if (vhost_pci_codec_reply(msg->hdr.request) == VHOST_PCI_REPLY_ACK &&
 			frontend_msg_wants_reply(frontend, &msg->hdr)) {
 		frontend->stats.refused++;
 		vhost_pci_log(VHOST_PCI_LOG_WARNING, "%s: %s refused: %s", frontend->name,

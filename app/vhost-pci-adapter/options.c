@@ -227,15 +227,19 @@ add_endpoint(struct options *options, const char *name, const struct endpoint_te
 	endpoint->buses = text->bus != NULL ? g_strsplit(text->bus, ",", -1) : NULL;
 	config->log = !text->no_log;
 	config->require_seals = text->require_seals;
-	config->features = VHOST_PCI_ADAPTER_NET_FEATURES;
 	config->protocol_features = VHOST_PCI_ADAPTER_NET_PROTOCOL & PROTOCOL_POSSIBLE;
 	if ((text->listen == NULL) == (text->connect == NULL))
 		return fail(error, "endpoint %s: one of listen and connect is needed", name);
 	/* [ADP-10.2]: only a network device has a profile */
 	if (text->virtio_id != -1 && text->virtio_id != 1 && text->features == NULL)
 		return fail(error, "endpoint %s: virtio-id needs features", name);
-	return parse_numbers(text, config, error) &&
-			parse_interrupts(text->interrupts, &config->irq, error) &&
+	if (!parse_numbers(text, config, error))
+		return false;
+	/* [ADP-10.2] */
+	config->features = VHOST_PCI_ADAPTER_NET_FEATURES;
+	if (config->nb_vrings > 2)
+		config->features |= VHOST_PCI_ADAPTER_NET_FEATURES_MQ;
+	return parse_interrupts(text->interrupts, &config->irq, error) &&
 			parse_mask("features", text->features, ~FEATURES_IMPOSSIBLE,
 					&config->features, error) &&
 			parse_mask("protocol-features", text->protocol_features, PROTOCOL_POSSIBLE,

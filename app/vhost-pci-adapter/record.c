@@ -20,7 +20,7 @@ record_init(struct record *record, unsigned int nb_vrings)
 	record->log_event.fd = -1;
 	record->regions = g_new0(struct record_region, RECORD_REGIONS);
 	window_init(&record->window);
-	for (unsigned int i = 0; i < nb_vrings; i++) {
+	for (unsigned int i = 0; i < VHOST_PCI_ADAPTER_VRINGS_MAX; i++) {
 		record->vrings[i].kick.fd = -1;
 		record->vrings[i].call.fd = -1;
 		record->vrings[i].err.fd = -1;
