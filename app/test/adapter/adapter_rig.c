@@ -289,14 +289,21 @@ drv_init(struct drv *drv, uint64_t features, bool ready)
 		drv_write(drv, DRV_REG(device_status), up | VHOST_PCI_ADAPTER_STATUS_DRIVER_READY);
 }
 
+uint64_t
+drv_wait_fd(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	uint64_t value = 0;
+
+	assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
+	assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
+	return value;
+}
+
 void
 drv_wait_event(struct drv *drv)
 {
-	struct pollfd pfd = { .fd = drv->event_fd, .events = POLLIN };
-	uint64_t value;
-
-	assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
-	assert_int_equal(read(drv->event_fd, &value, sizeof(value)), sizeof(value));
+	drv_wait_fd(drv->event_fd);
 }
 
 void

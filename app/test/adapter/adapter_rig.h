@@ -80,6 +80,9 @@ void drv_unplug(struct drv *drv);
 /** Set the driver up, up to DRIVER_READY or not [ADP-5.3]. */
 void drv_init(struct drv *drv, uint64_t features, bool ready);
 
+/** Wait until an eventfd has counted, and take it. Fails the test after 5 s. */
+uint64_t drv_wait_fd(int fd);
+
 /** Read a register. */
 uint32_t drv_read(struct drv *drv, uint32_t offset);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "loop_thread.h"
+#include "vhost_pci_log.h"
 
 static gpointer
 loop_thread_main(gpointer data)
@@ -131,4 +132,20 @@ test_dir_remove(char *path)
 	g_dir_close(dir);
 	rmdir(path);
 	g_free(path);
+}
+
+static void
+log_to_stderr(enum vhost_pci_log_level level, const char *format, va_list args)
+{
+	fprintf(stderr, "# <%d> ", level);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
+/* VHOST_PCI_TEST_LOG=1 shows what the daemon says, as diagnostics of the test protocol. */
+__attribute__((constructor)) static void
+init_log(void)
+{
+	if (g_getenv("VHOST_PCI_TEST_LOG") != NULL)
+		vhost_pci_log_set_sink(log_to_stderr);
 }

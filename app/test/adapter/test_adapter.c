@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -16,18 +15,6 @@
 #define MB UINT64_C(0x100000)
 
 #define REPLAYED (VHOST_PCI_ADAPTER_FRAME_REPLAY | VHOST_PCI_ADAPTER_FRAME_ANSWERED)
-
-/* Wait until an eventfd has counted, and take it. */
-static uint64_t
-wait_fd(int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	uint64_t value = 0;
-
-	assert_int_equal(poll(&pfd, 1, 5000), 1);
-	assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
-	return value;
-}
 
 static uint64_t
 conn_id(struct drv *drv)
@@ -152,11 +139,11 @@ test_events(void **state)
 	open_all(&rig, &dev, &drv);
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(tfe_ring_kick(&dev.rings[i]), 0);
-		assert_int_equal(wait_fd(drv.kick_fd), 1);
+		assert_int_equal(drv_wait_fd(drv.kick_fd), 1);
 		drv_write(&drv, DRV_BELL(call[0]) + 4 * i, 0);
-		assert_int_equal(wait_fd(dev.rings[i].call_fd), 1);
+		assert_int_equal(drv_wait_fd(dev.rings[i].call_fd), 1);
 		drv_write(&drv, DRV_BELL(err[0]) + 4 * i, 0);
-		assert_int_equal(wait_fd(dev.rings[i].err_fd), 1);
+		assert_int_equal(drv_wait_fd(dev.rings[i].err_fd), 1);
 	}
 	/* vrings that the front-end has not set up, or that are none; doorbells that are none */
 	drv_write(&drv, DRV_BELL(call[2]), 0);
@@ -175,7 +162,7 @@ test_events(void **state)
 	assert_int_equal(drv_read(&drv, DRV_VRING_REG(0, vector)), 0xffff);
 	assert_int_equal(tfe_ring_kick(&dev.rings[0]), 0);
 	assert_int_equal(tfe_ring_kick(&dev.rings[1]), 0);
-	wait_fd(drv.kick_fd);
+	drv_wait_fd(drv.kick_fd);
 	stats = adapter_rig_stats(&rig, NULL);
 	assert_int_equal(stats.kicks, 3);
 	assert_int_equal(read(drv.kick_fd, &value, sizeof(value)), -1);
