@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include <rte_epoll.h>
+
+#include "driver_rig.h"
+
+static const struct rig_conf with_intr = { .rxq_intr = true };
+
+/* EAL makes a thread's epoll set when it is first used, and keeps it. */
+static int
+setup(void **state)
+{
+	struct rte_epoll_event event;
+	int ret = rig_group_setup(state);
+
+	return ret < 0 ? ret : rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, 0);
+}
+
+static void
+watch(const struct rig *rig, uint16_t queue)
+{
+	assert_int_equal(rte_eth_dev_rx_intr_ctl_q(rig->port, queue, RTE_EPOLL_PER_THREAD,
+					 RTE_INTR_EVENT_ADD, (void *)(uintptr_t)(queue + 1)),
+			0);
+}
+
+static void
+unwatch(const struct rig *rig, uint16_t queue)
+{
+	assert_int_equal(rte_eth_dev_rx_intr_ctl_q(rig->port, queue, RTE_EPOLL_PER_THREAD,
+					 RTE_INTR_EVENT_DEL, NULL),
+			0);
+}
+
+/* Sleep, for so long at most. Returns the queue that woke us plus one; 0: none did. */
+static uintptr_t
+doze(int timeout_ms)
+{
+	struct rte_epoll_event event;
+	int nb = rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, timeout_ms);
+
+	assert_true(nb >= 0);
+	return nb == 0 ? 0 : (uintptr_t)event.epdata.data;
+}
+
+/* Go to sleep as an application does: enabled, and nothing to do. */
+static void
+settle(const struct rig *rig, uint16_t queue)
+{
+	struct rte_mbuf *m;
+
+	for (;;) {
+		assert_int_equal(rte_eth_dev_rx_intr_enable(rig->port, queue), 0);
+		if (doze(0) == 0)
+			return;
+		assert_int_equal(rte_eth_dev_rx_intr_disable(rig->port, queue), 0);
+		assert_int_equal(rte_eth_rx_burst(rig->port, queue, &m, 1), 0);
+	}
+}
+
+static void
+send_one(struct rig *rig, uint16_t queue)
+{
+	uint8_t frame[64];
+
+	tfe_frame_build(frame, sizeof(frame), queue, 1);
+	assert_int_equal(tfe_netq_send(&rig->tx[queue], NULL, frame, sizeof(frame)), 0);
+}
+
+/* Awake: take the packet. */
+static void
+wake_and_receive(struct rig *rig, uint16_t queue)
+{
+	struct rte_mbuf *m;
+
+	assert_int_equal(doze(RIG_TIMEOUT_MS), queue + 1);
+	assert_int_equal(rte_eth_dev_rx_intr_disable(rig->port, queue), 0);
+	rig_rx(rig, queue, &m, 1);
+	rte_pktmbuf_free(m);
+}
+
+/* A packet wakes the application, each time; a queue that is polled wants no kicks. */
+static void
+test_wake(void **state)
+{
+	struct rte_mbuf *m;
+	uint64_t nb_kicks;
+	unsigned int i;
+	struct rig rig;
+
+	rig_open(&rig, &with_intr, *state, 0, NULL);
+	watch(&rig, 0);
+	for (i = 0; i < 300; i++) {
+		settle(&rig, 0);
+		nb_kicks = rig.tx[0].ring->nb_kicks;
+		send_one(&rig, 0);
+		assert_int_equal(rig.tx[0].ring->nb_kicks, nb_kicks + 1);
+		wake_and_receive(&rig, 0);
+	}
+	nb_kicks = rig.tx[0].ring->nb_kicks;
+	for (i = 0; i < 300; i++) {
+		send_one(&rig, 0);
+		rig_rx(&rig, 0, &m, 1);
+		rte_pktmbuf_free(m);
+	}
+	assert_int_equal(rig.tx[0].ring->nb_kicks, nb_kicks);
+	unwatch(&rig, 0);
+	rig_fini(&rig);
+}
+
+/* A packet that came before the interrupt was enabled. */
+static void
+test_before_enable(void **state)
+{
+	struct rig rig;
+
+	rig_open(&rig, &with_intr, *state, 0, NULL);
+	watch(&rig, 0);
+	settle(&rig, 0);
+	assert_int_equal(rte_eth_dev_rx_intr_disable(rig.port, 0), 0);
+	send_one(&rig, 0);
+	assert_int_equal(rte_eth_dev_rx_intr_enable(rig.port, 0), 0);
+	wake_and_receive(&rig, 0);
+	unwatch(&rig, 0);
+	rig_fini(&rig);
+}
+
+/* Each queue wakes by itself. */
+static void
+test_queues(void **state)
+{
+	const struct rig_conf conf = { .rxq_intr = true, .nb_queues = 4 };
+	struct rig rig;
+	uint16_t i;
+
+	rig_open(&rig, &conf, *state, F(NET_F_MQ), NULL);
+	for (i = 0; i < 4; i++) {
+		watch(&rig, i);
+		settle(&rig, i);
+	}
+	for (i = 0; i < 4; i++) {
+		send_one(&rig, i);
+		wake_and_receive(&rig, i);
+	}
+	for (i = 0; i < 4; i++)
+		unwatch(&rig, i);
+	rig_fini(&rig);
+}
+
+/* The application sleeps, front-ends come and go: its fd stays good, and it hears of them. */
+static void
+test_reconnect(void **state)
+{
+	struct tfe_dev_conf conf;
+	unsigned int i;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &with_intr);
+	watch(&rig, 0);
+	settle(&rig, 0);
+	for (i = 0; i < 10; i++) {
+		conf = rig_dev_conf(&rig, *state);
+		rig_connect(&rig, &conf);
+		rig_netqs(&rig, 2048, NULL);
+		/* The new vring wakes an application whose wish it could not know. */
+		assert_int_equal(doze(RIG_TIMEOUT_MS), 1);
+		settle(&rig, 0);
+		send_one(&rig, 0);
+		wake_and_receive(&rig, 0);
+		settle(&rig, 0);
+		rig_disconnect(&rig);
+		rig_wait_link(&rig, false);
+		settle(&rig, 0);
+	}
+	unwatch(&rig, 0);
+	rig_fini(&rig);
+}
+
+/* A port that was not configured for interrupts says so. */
+static void
+test_not_configured(void **state)
+{
+	const struct rig_conf conf = { 0 };
+	struct rig rig;
+
+	rig_open(&rig, &conf, *state, 0, NULL);
+	assert_int_equal(rte_eth_dev_rx_intr_enable(rig.port, 0), -ENOTSUP);
+	assert_int_equal(rte_eth_dev_rx_intr_disable(rig.port, 0), -ENOTSUP);
+	rig_fini(&rig);
+}
+
+#define VARIANT(test, variant) \
+	{ \
+#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
+	}
+#define EVENTS(test) \
+	VARIANT(test, split), VARIANT(test, packed), VARIANT(test, split_event), \
+			VARIANT(test, packed_event)
+
+static const struct CMUnitTest tests[] = {
+	EVENTS(test_wake),
+	EVENTS(test_before_enable),
+	EVENTS(test_queues),
+	EVENTS(test_reconnect),
+	VARIANT(test_not_configured, split),
+};
+
+REGISTER_TEST_GROUP(driver_intr_autotest, tests, setup, rig_group_teardown);

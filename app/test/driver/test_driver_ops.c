@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_dev.h>
+
+#include "driver_rig.h"
+#include "packet.h"
+
+static const struct rig_conf plain;
+
+static void
+test_info(void **state)
+{
+	const struct rig_conf conf = { .nb_queues = 3, .devargs = ",mac=02:11:22:33:44:55" };
+	const struct rte_ether_addr mac = { { 0x02, 0x11, 0x22, 0x33, 0x44, 0x55 } };
+	struct rte_ether_addr addr;
+	struct rte_eth_dev_info info;
+	char version[64];
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &conf);
+	assert_int_equal(rte_eth_dev_info_get(rig.port, &info), 0);
+	assert_string_equal(info.driver_name, "net_vpci");
+	assert_int_equal(info.max_rx_queues, 3);
+	assert_int_equal(info.max_tx_queues, 3);
+	assert_int_equal(info.min_mtu, 68);
+	assert_int_equal(info.max_mtu, 65535);
+	assert_false(info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO);
+	assert_true(info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO);
+	assert_int_equal(rte_eth_macaddr_get(rig.port, &addr), 0);
+	assert_memory_equal(&addr, &mac, sizeof(mac));
+	assert_int_equal(rte_eth_dev_fw_version_get(rig.port, version, sizeof(version)), 0);
+	assert_string_equal(version, "vhost-user 1 (socket)");
+	assert_true(rte_eth_dev_fw_version_get(rig.port, version, 3) > 3);
+	rig_fini(&rig);
+	(void)state;
+}
+
+static void
+test_mac(void **state)
+{
+	struct rte_ether_addr addr, other = { { 0x02, 0, 0, 0, 0, 9 } };
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	assert_int_equal(rte_eth_macaddr_get(rig.port, &addr), 0);
+	assert_true(rte_is_local_admin_ether_addr(&addr) && rte_is_unicast_ether_addr(&addr));
+	assert_int_equal(rte_eth_dev_default_mac_addr_set(rig.port, &other), 0);
+	assert_int_equal(rte_eth_macaddr_get(rig.port, &addr), 0);
+	assert_memory_equal(&addr, &other, sizeof(other));
+	assert_int_equal(rte_eth_promiscuous_disable(rig.port), 0);
+	assert_int_equal(rte_eth_promiscuous_enable(rig.port), 0);
+	assert_int_equal(rte_eth_promiscuous_get(rig.port), 1);
+	assert_int_equal(rte_eth_allmulticast_disable(rig.port), 0);
+	assert_int_equal(rte_eth_allmulticast_enable(rig.port), 0);
+	rig_fini(&rig);
+	(void)state;
+}
+
+static void
+test_mtu(void **state)
+{
+	struct tfe_dev_conf conf;
+	struct rig rig;
+	uint16_t mtu;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	assert_int_equal(rte_eth_dev_get_mtu(rig.port, &mtu), 0);
+	assert_int_equal(mtu, 1500);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 67), -EINVAL);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 68), 0);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 65535), 0);
+	assert_int_equal(rte_eth_dev_get_mtu(rig.port, &mtu), 0);
+	assert_int_equal(mtu, 65535);
+	/* The front-end has a word in it. */
+	conf = rig_dev_conf(&rig, &rig_split);
+	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_MTU);
+	conf.features |= F(NET_F_MTU);
+	rig_connect(&rig, &conf);
+	assert_int_equal(tfe_req_net_set_mtu(&rig.dev.conn, 9000), 0);
+	assert_int_equal(rte_eth_dev_get_mtu(rig.port, &mtu), 0);
+	assert_int_equal(mtu, 9000);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 9001), -EINVAL);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 9000), 0);
+	assert_int_equal(tfe_req_net_set_mtu(&rig.dev.conn, 67), -EREMOTEIO);
+	assert_int_equal(tfe_req_net_set_mtu(&rig.dev.conn, 65536), -EREMOTEIO);
+	rig_disconnect(&rig);
+	rig_wait_link(&rig, false);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 9001), 0);
+	rig_fini(&rig);
+	(void)state;
+}
+
+/* What is there to be received, and room to send, as told from outside of a burst. */
+static void
+test_descriptors(void **state)
+{
+	struct rte_mbuf *mbufs[10];
+	uint8_t frame[64];
+	unsigned int i;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	/* Nothing at all before there is a front-end. */
+	assert_int_equal(rte_eth_rx_queue_count(rig.port, 0), 0);
+	assert_int_equal(rte_eth_rx_descriptor_status(rig.port, 0, 0), RTE_ETH_RX_DESC_AVAIL);
+	assert_int_equal(rte_eth_tx_descriptor_status(rig.port, 0, 0), RTE_ETH_TX_DESC_FULL);
+	rig_fini(&rig);
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	tfe_frame_build(frame, sizeof(frame), 1, 1);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, frame, sizeof(frame)), 0);
+	assert_int_equal(rte_eth_rx_queue_count(rig.port, 0), 10);
+	assert_int_equal(rte_eth_rx_descriptor_status(rig.port, 0, 9), RTE_ETH_RX_DESC_DONE);
+	assert_int_equal(rte_eth_rx_descriptor_status(rig.port, 0, 10), RTE_ETH_RX_DESC_AVAIL);
+	assert_int_equal(rte_eth_rx_descriptor_status(rig.port, 0, 256), -EINVAL);
+	rig_rx(&rig, 0, mbufs, 10);
+	rte_pktmbuf_free_bulk(mbufs, 10);
+	assert_int_equal(rte_eth_rx_queue_count(rig.port, 0), 0);
+	assert_int_equal(tfe_netq_post(&rig.rx[0], 5), 5);
+	assert_int_equal(rte_eth_tx_descriptor_status(rig.port, 0, 4), RTE_ETH_TX_DESC_DONE);
+	assert_int_equal(rte_eth_tx_descriptor_status(rig.port, 0, 5), RTE_ETH_TX_DESC_FULL);
+	assert_int_equal(rte_eth_tx_descriptor_status(rig.port, 0, 256), -EINVAL);
+	rig_fini(&rig);
+}
+
+static void
+test_queue_info(void **state)
+{
+	const struct rig_variant *variant = *state;
+	struct rte_eth_burst_mode mode;
+	struct rte_eth_rxq_info rxq;
+	struct rte_eth_txq_info txq;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	assert_int_equal(rte_eth_rx_queue_info_get(rig.port, 0, &rxq), 0);
+	assert_int_equal(rxq.nb_desc, 256);
+	assert_ptr_equal(rxq.mp, rig.pool);
+	assert_int_equal(rte_eth_rx_burst_mode_get(rig.port, 0, &mode), 0);
+	assert_string_equal(mode.info, "Scalar (no front-end)");
+	rig_fini(&rig);
+
+	rig_open(&rig, &plain, variant, F(NET_F_MRG_RXBUF) | F(NET_F_CSUM), NULL);
+	assert_int_equal(rte_eth_rx_queue_info_get(rig.port, 0, &rxq), 0);
+	assert_int_equal(rxq.queue_state, RTE_ETH_QUEUE_STATE_STARTED);
+	assert_int_equal(rte_eth_tx_queue_info_get(rig.port, 0, &txq), 0);
+	assert_int_equal(txq.nb_desc, 256);
+	assert_int_equal(rte_eth_rx_burst_mode_get(rig.port, 0, &mode), 0);
+	assert_string_equal(mode.info,
+			variant->features & F(F_RING_PACKED) ? "Scalar Packed Offload"
+							     : "Scalar Split Offload");
+	assert_int_equal(rte_eth_tx_burst_mode_get(rig.port, 0, &mode), 0);
+	assert_string_equal(mode.info,
+			variant->features & F(F_RING_PACKED) ? "Scalar Packed Mergeable"
+							     : "Scalar Split Mergeable");
+	rig_fini(&rig);
+}
+
+/* Packet types are what was asked for: none, all, some layers. */
+static void
+test_ptypes(void **state)
+{
+	static struct packet packet = { .is_udp = true, .payload_len = 50 };
+	uint32_t set[16];
+	struct rte_mbuf *m;
+	struct rig rig;
+	unsigned int i;
+	static const struct {
+		uint32_t mask;
+		uint32_t ptype;
+	} cases[] = {
+		{ 0, 0 },
+		{ RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK, RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 },
+		{ RTE_PTYPE_ALL_MASK, RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_UDP },
+	};
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	packet_build(&packet);
+	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, packet.bytes, packet.len), 0);
+	rig_rx(&rig, 0, &m, 1);
+	assert_int_equal(m->packet_type, 0);
+	rte_pktmbuf_free(m);
+	assert_true(rte_eth_dev_get_supported_ptypes(rig.port, RTE_PTYPE_L4_MASK, set,
+				    RTE_DIM(set)) == 4);
+	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, packet.bytes, packet.len), 0);
+	rig_rx(&rig, 0, &m, 1);
+	assert_int_equal(m->packet_type, cases[2].ptype);
+	rte_pktmbuf_free(m);
+	for (i = 0; i < RTE_DIM(cases); i++) {
+		assert_int_equal(rte_eth_dev_set_ptypes(rig.port, cases[i].mask, NULL, 0), 0);
+		assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, packet.bytes, packet.len), 0);
+		rig_rx(&rig, 0, &m, 1);
+		assert_int_equal(m->packet_type, cases[i].ptype);
+		rte_pktmbuf_free(m);
+	}
+	rig_fini(&rig);
+}
+
+static void
+send_sizes(struct rig *rig)
+{
+	static const uint32_t sizes[] = { 63, 64, 65, 127, 128, 255, 256, 512, 1023, 1024, 1518,
+		1519 };
+	static uint8_t frame[2048];
+	struct rte_mbuf *mbufs[RTE_DIM(sizes)];
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(sizes); i++) {
+		tfe_frame_build(frame, sizes[i], 1, i);
+		/* One broadcast, one multicast. */
+		if (i == 0)
+			memset(frame, 0xff, 6);
+		else if (i == 1)
+			frame[0] = 1;
+		else
+			frame[0] = 2;
+		assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, sizes[i]), 0);
+	}
+	rig_rx(rig, 0, mbufs, RTE_DIM(sizes));
+	assert_int_equal(tfe_netq_post(&rig->rx[0], RTE_DIM(sizes)), RTE_DIM(sizes));
+	rig_tx(rig, 0, mbufs, RTE_DIM(sizes));
+}
+
+static const struct {
+	const char *name;
+	uint64_t value;
+} size_xstats[] = {
+	{ "good_packets", 12 },
+	{ "good_bytes", 63 + 64 + 65 + 127 + 128 + 255 + 256 + 512 + 1023 + 1024 + 1518 + 1519 },
+	{ "broadcast_packets", 1 },
+	{ "multicast_packets", 1 },
+	{ "undersize_packets", 1 },
+	{ "size_64_packets", 1 },
+	{ "size_65_127_packets", 2 },
+	{ "size_128_255_packets", 2 },
+	{ "size_256_511_packets", 1 },
+	{ "size_512_1023_packets", 2 },
+	{ "size_1024_1518_packets", 2 },
+	{ "size_1519_max_packets", 1 },
+};
+
+static void
+check_sizes(const struct rig *rig, unsigned int times)
+{
+	char name[64];
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(size_xstats); i++) {
+		snprintf(name, sizeof(name), "rx_q0_%s", size_xstats[i].name);
+		assert_int_equal(rig_xstat(rig, name), times * size_xstats[i].value);
+		snprintf(name, sizeof(name), "tx_q0_%s", size_xstats[i].name);
+		assert_int_equal(rig_xstat(rig, name), times * size_xstats[i].value);
+	}
+}
+
+/* Counters count, and a reset sets them to nothing without stopping traffic. */
+static void
+test_stats(void **state)
+{
+	struct rte_eth_stats stats;
+	struct rig rig;
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	check_sizes(&rig, 0);
+	send_sizes(&rig);
+	check_sizes(&rig, 1);
+	send_sizes(&rig);
+	check_sizes(&rig, 2);
+	assert_int_equal(rte_eth_stats_get(rig.port, &stats), 0);
+	assert_int_equal(stats.ipackets, 24);
+	assert_int_equal(stats.opackets, 24);
+	assert_int_equal(stats.ibytes, 2 * size_xstats[1].value);
+	assert_int_equal(stats.obytes, 2 * size_xstats[1].value);
+	assert_int_equal(stats.q_ipackets[0], 24);
+	assert_int_equal(stats.q_opackets[0], 24);
+	assert_int_equal(rte_eth_xstats_reset(rig.port), 0);
+	check_sizes(&rig, 0);
+	assert_int_equal(rte_eth_stats_get(rig.port, &stats), 0);
+	assert_int_equal(stats.ipackets, 0);
+	assert_int_equal(stats.obytes, 0);
+	send_sizes(&rig);
+	check_sizes(&rig, 1);
+	/* They outlive the front-end. */
+	rig_disconnect(&rig);
+	rig_wait_link(&rig, false);
+	check_sizes(&rig, 1);
+	rig_fini(&rig);
+}
+
+/* What is offered: all of it by default, not what was turned off. */
+static void
+test_features(void **state)
+{
+	static const struct {
+		const char *devargs;
+		uint64_t with;
+		uint64_t without;
+	} cases[] = {
+		{ ",queues=1",
+				F(F_VERSION_1) | F(F_RING_PACKED) | F(F_IN_ORDER) |
+						F(RING_F_EVENT_IDX) | F(RING_F_INDIRECT_DESC) |
+						F(NET_F_MRG_RXBUF) | F(NET_F_CSUM) |
+						F(NET_F_GUEST_CSUM) | F(NET_F_GUEST_TSO4),
+				F(NET_F_MQ) | F(NET_F_CTRL_VQ) | F(NET_F_HOST_TSO4) |
+						F(F_ORDER_PLATFORM) | F(NET_F_STATUS) },
+		{ ",queues=2", F(NET_F_MQ) | F(NET_F_CTRL_VQ), 0 },
+		{ ",packed=0", 0, F(F_RING_PACKED) },
+		{ ",tso=1",
+				F(NET_F_HOST_TSO4) | F(NET_F_HOST_TSO6) | F(NET_F_HOST_ECN) |
+						F(NET_F_HOST_UFO),
+				0 },
+	};
+	struct tfe_conn conn;
+	uint64_t features;
+	unsigned int i;
+	struct rig rig;
+
+	for (i = 0; i < RTE_DIM(cases); i++) {
+		rig_init(&rig);
+		assert_int_equal(rig_port_attach(&rig, cases[i].devargs), 0);
+		tfe_conn_init(&conn);
+		assert_int_equal(tfe_conn_connect(&conn, rig.path, RIG_TIMEOUT_MS), 0);
+		assert_int_equal(tfe_req_get_features(&conn, &features), 0);
+		assert_int_equal(features & cases[i].with, cases[i].with);
+		assert_int_equal(features & cases[i].without, 0);
+		tfe_conn_close(&conn);
+		rig_fini(&rig);
+	}
+	(void)state;
+}
+
+/* A queue that is longer than max-queue-size is refused. */
+static void
+test_max_queue_size(void **state)
+{
+	const struct rig_conf conf = { .devargs = ",max-queue-size=128" };
+	struct tfe_dev_conf dev_conf;
+	struct tfe_dev dev;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &conf);
+	dev_conf = rig_dev_conf(&rig, *state);
+	assert_true(tfe_dev_open(&dev, &dev_conf) < 0);
+	dev_conf.receiveq_size = 128;
+	dev_conf.transmitq_size = 128;
+	rig_connect(&rig, &dev_conf);
+	rig_fini(&rig);
+}
+
+#define VARIANT(test, variant) \
+	{ \
+#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
+	}
+#define BOTH(test) VARIANT(test, split), VARIANT(test, packed)
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_info),
+	cmocka_unit_test(test_mac),
+	cmocka_unit_test(test_mtu),
+	BOTH(test_descriptors),
+	BOTH(test_queue_info),
+	BOTH(test_ptypes),
+	BOTH(test_stats),
+	cmocka_unit_test(test_features),
+	BOTH(test_max_queue_size),
+};
+
+REGISTER_TEST_GROUP(driver_ops_autotest, tests, rig_group_setup, rig_group_teardown);
