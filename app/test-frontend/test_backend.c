@@ -133,7 +133,7 @@ handle_vring(struct tb *tb, struct tfe_msg *msg)
 		set_base(tb, &msg->state);
 		return ANSWER_ACK;
 	case TFE_VU_GET_VRING_BASE:
-		msg->state.num = get_base(tb, index);
+		msg->state.num = get_base(tb, index) + tb->base_error;
 		return ANSWER_REPLY;
 	case TFE_VU_SET_VRING_ADDR:
 		return set_addr(tb, &msg->addr);

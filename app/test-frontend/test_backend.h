@@ -23,6 +23,7 @@ struct tb {
 	uint64_t features;          /**< offered */
 	uint64_t protocol_features; /**< offered */
 	uint32_t refused;           /**< request answered with 1 where an answer is wanted, or 0 */
+	uint32_t base_error;        /**< added to what GET_VRING_BASE returns */
 	struct tfe_conn conn;       /**< connected, or listening: then each connection is served */
 
 	/* The thread's. */

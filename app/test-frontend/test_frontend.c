@@ -271,6 +271,16 @@ test_stop_and_start_keep_the_rings(void **state)
 }
 
 static void
+test_wrong_base_is_noticed(void **state)
+{
+	struct session *s = *state;
+
+	s->tb.base_error = 1;
+	open_session(s);
+	assert_int_equal(tfe_dev_stop(&s->dev), -EPROTO);
+}
+
+static void
 test_reconnect_begins_anew(void **state)
 {
 	struct session *s = *state;
@@ -341,6 +351,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_memory_by_slots),
 	TEST(test_own_memory_layout),
 	TEST(test_stop_and_start_keep_the_rings),
+	TEST(test_wrong_base_is_noticed),
 	TEST(test_reconnect_begins_anew),
 	TEST(test_server_accepts_the_backend),
 	TEST(test_adopted_socket),

@@ -22,7 +22,7 @@ struct pair {
 	struct tfe_conn peer;
 	char dir[32];
 	char path[64];
-	int connected; /* what tfe_conn_connect() returned in a thread */
+	int returned; /* what a call in a thread returned */
 };
 
 static int
@@ -113,6 +113,32 @@ test_message_carries_as_many_fds_as_the_kernel_lets(void **state)
 	assert_int_equal(got.nb_fds, TFE_MSG_FDS);
 	tfe_msg_close_fds(&got);
 	assert_int_equal(count_fds(), nb_before);
+}
+
+static void *
+send_much_in_thread(void *arg)
+{
+	struct pair *pair = arg;
+	static const uint8_t bytes[1 << 20];
+
+	pair->returned = tfe_conn_send_raw(&pair->conn, bytes, sizeof(bytes), &pair->peer.fd, 1);
+	return NULL;
+}
+
+static void
+test_fds_go_once_however_often_the_socket_fills(void **state)
+{
+	struct pair *pair = *state;
+	struct tfe_msg got = { .nb_fds = 0 };
+	static uint8_t back[1 << 20];
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, send_much_in_thread, pair), 0);
+	assert_int_equal(tfe_conn_recv_raw(&pair->peer, back, sizeof(back), &got), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(pair->returned, 0);
+	assert_int_equal(got.nb_fds, 1);
+	tfe_msg_close_fds(&got);
 }
 
 static void
@@ -238,7 +264,7 @@ connect_in_thread(void *arg)
 {
 	struct pair *pair = arg;
 
-	pair->connected = tfe_conn_connect(&pair->conn, pair->path, TFE_TIMEOUT_MS);
+	pair->returned = tfe_conn_connect(&pair->conn, pair->path, TFE_TIMEOUT_MS);
 	return NULL;
 }
 
@@ -252,7 +278,7 @@ test_connect_waits_for_listener(void **state)
 	assert_int_equal(tfe_conn_listen(&pair->peer, pair->path), 0);
 	assert_int_equal(tfe_conn_accept(&pair->peer, TFE_TIMEOUT_MS), 0);
 	pthread_join(thread, NULL);
-	assert_int_equal(pair->connected, 0);
+	assert_int_equal(pair->returned, 0);
 }
 
 static void
@@ -368,6 +394,21 @@ test_vring_requests_are_well_formed(void **state)
 }
 
 static void
+test_vring_without_fd_says_so(void **state)
+{
+	struct pair *pair = *state;
+	struct tfe_msg msg;
+
+	assert_int_equal(tfe_req_set_vring_call(&pair->conn, 3, -1), 0);
+	assert_int_equal(tfe_conn_recv(&pair->peer, &msg), 0);
+	assert_int_equal(msg.u64, 0x103);
+	assert_int_equal(tfe_req_set_vring_call(&pair->conn, 3, pair->peer.fd), 0);
+	assert_int_equal(tfe_conn_recv(&pair->peer, &msg), 0);
+	assert_int_equal(msg.u64, 3);
+	tfe_msg_close_fds(&msg);
+}
+
+static void
 test_memory_requests_are_well_formed(void **state)
 {
 	struct pair *pair = *state;
@@ -436,6 +477,7 @@ test_regions_share_a_file(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(test_raw_bytes_arrive_as_sent),
 	TEST(test_message_carries_as_many_fds_as_the_kernel_lets),
+	TEST(test_fds_go_once_however_often_the_socket_fills),
 	TEST(test_query_sends_header_and_returns_reply),
 	TEST(test_query_refuses_other_id),
 	TEST(test_query_refuses_message_that_is_no_reply),
@@ -451,6 +493,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_channel_carries_requests_and_answers),
 	TEST(test_session_requests_are_well_formed),
 	TEST(test_vring_requests_are_well_formed),
+	TEST(test_vring_without_fd_says_so),
 	TEST(test_memory_requests_are_well_formed),
 	cmocka_unit_test(test_memory_has_three_address_spaces),
 	cmocka_unit_test(test_regions_share_a_file),
