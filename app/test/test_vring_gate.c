@@ -134,14 +134,14 @@ test_gate_guards_plain_fields(void **state)
 	memset(&guarded, 0, sizeof(guarded));
 	vhost_pci_vring_init(&guarded.vr, 0);
 	assert_int_equal(pthread_create(&thread, NULL, guarded_thread, &guarded), 0);
-	for (round = 0; round < 20000; round++) {
+	for (round = 0; round < 10000; round++) {
 		vhost_pci_vring_pause(&guarded.vr);
 		nb_wrong += !all_same(guarded.burst);
 		for (i = 0; i < 8; i++)
 			guarded.control[i] = round;
 		vhost_pci_vring_resume(&guarded.vr, VHOST_PCI_VRING_ON);
 		/* Now and then the other side shall have had a turn. */
-		if (round % 16 == 0) {
+		if (round % 64 == 0) {
 			while (vhost_pci_load_relaxed(&guarded.nb_bursts) == seen)
 				vhost_pci_relax(&spins);
 			seen = vhost_pci_load_relaxed(&guarded.nb_bursts);

@@ -42,8 +42,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 /** Start a group of fields that one thread owns on a cache line of its own. */
 #define VHOST_PCI_CACHE_ALIGNED __attribute__((aligned(VHOST_PCI_CACHE_LINE)))
 
-/** Words that peer memory is read by, whatever the type of the fields that they cover. */
+/** A word that peer memory is read by, whatever the type of the fields that it covers. */
 typedef uint64_t __attribute__((__may_alias__)) vhost_pci_word64;
+/** The same for 32 bits. */
 typedef uint32_t __attribute__((__may_alias__)) vhost_pci_word32;
 
 /** One load, no order: a value that is checked, or that another access has already ordered. */

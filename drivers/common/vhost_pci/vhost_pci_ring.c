@@ -143,7 +143,7 @@ add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		if (ret < 0)
 			return ret;
 		if (format == VHOST_PCI_PACKED) {
-			/* VIRTIO 2.8.7: the entries stand in order, all of them belong to the chain. */
+			/* VIRTIO 2.8.7: the entries stand in order, the chain is all of them. */
 			next++;
 			continue;
 		}
