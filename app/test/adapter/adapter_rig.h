@@ -27,7 +27,8 @@ struct adapter_rig {
 	unsigned int nb_fds;
 	struct endpoint *endpoint;
 	struct endpoint_config config;
-	/* written by the endpoint's thread, read after a settle */
+	GMutex mutex; /**< of the counters */
+	GCond cond;
 	unsigned int nb_plugged;
 	unsigned int nb_unplugged;
 	unsigned int nb_gone;
@@ -41,8 +42,9 @@ struct drv {
 	size_t log_bytes;
 	uint8_t *memory; /**< BAR2's window */
 	size_t memory_bytes;
-	int event_fd; /**< of vector 0, the driver's event vector */
-	int kick_fd;  /**< of vector 1, the vector of all vrings */
+	uint32_t event_seq; /**< without interrupts: the event counter, as it was read last */
+	int event_fd;       /**< of vector 0, the driver's event vector */
+	int kick_fd;        /**< of vector 1, the vector of all vrings */
 	struct vhost_pci_msgring f2b;
 	struct vhost_pci_msgring b2f;
 };
@@ -61,6 +63,9 @@ void adapter_rig_settle(struct adapter_rig *rig);
 
 /** Wait until the adapter's socket is there, or gone: fails the test after 5 s. */
 void adapter_rig_wait_socket(struct adapter_rig *rig, bool there);
+
+/** Counters of the first adapter's vfio-user side. */
+struct vfu_device_stats adapter_rig_vfu_stats(struct adapter_rig *rig);
 
 /** Counters of the first adapter, and its state (enum vhost_pci_adapter_conn). */
 struct adapter_stats adapter_rig_stats(struct adapter_rig *rig, uint32_t *state);
