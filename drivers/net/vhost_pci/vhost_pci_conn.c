@@ -45,19 +45,27 @@ vhost_pci_conn_close(struct vhost_pci_port *port)
 	port->peer_mtu = 0;
 }
 
-/** End a connection because of an error (negative), or because the peer ended it (0). */
+/**
+ * End a connection: the peer has done so, or it has done something wrong.
+ *
+ * @param error	Negative; 0: the peer ended it in good order.
+ * @param what	What was wrong, for the one line that is said of it; NULL: it has been said.
+ */
 static void
 conn_end(struct vhost_pci_port *port, int error, const char *what)
 {
+	bool lost = error == 0 || error == -ECONNRESET;
+
 	vhost_pci_trace_disconnected(vhost_pci_port_id(port), error);
-	if (error == 0 || error == -ECONNRESET) {
+	if (lost)
 		port->stats.lost++;
-		DRV_LOG(INFO, "%s: front-end disconnected", vhost_pci_port_name(port));
-	} else {
+	else
 		port->stats.closed++;
-		DRV_LOG(ERR, "%s: %s: %s; connection closed", vhost_pci_port_name(port), what,
+	if (lost || what == NULL)
+		DRV_LOG(INFO, "%s: front-end disconnected", vhost_pci_port_name(port));
+	else
+		DRV_LOG(WARNING, "%s: connection closed: %s: %s", vhost_pci_port_name(port), what,
 				strerror(-error));
-	}
 	vhost_pci_conn_close(port);
 	port->door->disconnected(port);
 }
@@ -75,7 +83,7 @@ vhost_pci_conn_event(struct vhost_pci_port *port)
 		if (ret == -EAGAIN)
 			return;
 		if (ret <= 0) {
-			conn_end(port, ret, "bad message");
+			conn_end(port, ret, "malformed message");
 			return;
 		}
 		request = msg.hdr.request;
@@ -94,5 +102,5 @@ void
 vhost_pci_conn_check_vrings(struct vhost_pci_port *port)
 {
 	if (vhost_pci_session_check_vrings(port->session) > 0 && port->transport != NULL)
-		conn_end(port, -EPROTO, "broken vring");
+		conn_end(port, -EPROTO, NULL);
 }
