@@ -8,7 +8,7 @@ import pytest
 from harness import guest_image, guest_pair
 from harness.backend import BackEnd
 from harness.guest import FILE_BYTES
-from harness.guest_pair import GuestPair, Shape
+from harness.guest_pair import Application, GuestPair, Shape
 from harness.stage import opened
 from harness.virtio import CHECKSUM, SEGMENTATION, Feature
 
@@ -17,7 +17,9 @@ NO_MRG = Feature.MRG_RXBUF
 SHAPES = [
     Shape("plain", without=OFFLOADS),
     Shape("checksum", without=SEGMENTATION),
+    Shape("checksum-unaware", without=SEGMENTATION, application=Application.UNAWARE),
     Shape("tso"),
+    Shape("tso-io", application=Application.IO),
     Shape("plain-no-mrg", without=OFFLOADS | NO_MRG),
     Shape("tso-no-mrg", without=NO_MRG),
     Shape("packed-plain", without=OFFLOADS, packed=True),

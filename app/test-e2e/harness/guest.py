@@ -38,16 +38,20 @@ class Guest:
     def __init__(self) -> None:
         self._number = 0
 
-    def wait_boot(self, timeout: float = 60, mark: int = 0) -> None:
+    def wait_boot(self, timeout: float = 40, mark: int = 0) -> None:
         """Wait until the guest takes commands."""
         self.process.out.expect(r"@ready \S+\n", timeout, mark, failure="Kernel panic")
 
+    def send(self, command: str) -> None:
+        """Send a shell command, and wait for nothing."""
+        self._number += 1
+        self.process.write(f"{self._number} {command}\n")
+
     def try_run(self, command: str, timeout: float = 30) -> Tuple[int, str]:
         """Run a shell command; its exit status and what it printed."""
-        self._number += 1
         out = self.process.out
         mark = out.mark()
-        self.process.write(f"{self._number} {command}\n")
+        self.send(command)
         match = out.expect(
             rf"(?s:@begin {self._number}\n(?P<text>.*?)\n@end {self._number} (?P<status>\d+)\n)",
             timeout, mark, failure="Kernel panic")

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Sequence
+import enum
+from typing import Dict, List, Sequence, Tuple
 
 from .backend import Offloads
 from .guest import Guest
@@ -29,6 +30,17 @@ _PROPERTIES: Dict[Feature, Sequence[str]] = {
 }
 
 
+class Application(enum.Enum):
+    """What stands between the guests."""
+
+    #: Looks at each packet, and asks for checksums and segmentation.
+    CSUM = "csum"
+    #: Passes packets on with the flags they came with.
+    IO = "io"
+    #: Passes packets on, and has never heard of offloads.
+    UNAWARE = "unaware"
+
+
 @dataclasses.dataclass(frozen=True)
 class Shape:
     """How the guests' devices are configured."""
@@ -38,6 +50,10 @@ class Shape:
     packed: bool = False
     legacy: bool = False
     queues: int = 1
+    #: How the application between the guests treats offloads.
+    application: Application = Application.CSUM
+    #: Further switches of the back-end's devices.
+    switches: Tuple[str, ...] = ()
 
     @property
     def checksums(self) -> bool:
@@ -96,9 +112,8 @@ class GuestPair:
         self.back.command("start")
         for port, guest in enumerate(self.guests):
             guest.configure(f"10.0.0.{port + 1}")
-        for port, guest in enumerate(self.guests):
-            self.back.wait_link(True, port)
-            guest.wait_carrier(True)
+        for port in range(2):
+            self.wait_link(port, True)
         self.meet()
 
     def meet(self) -> None:
@@ -127,20 +142,33 @@ class GuestPair:
 
 def offloads(stage: Stage, shape: Shape) -> Offloads:
     """What the back-end process needs for guests of this shape."""
-    return stage.backend.offloads(2) if shape.checksums else Offloads()
+    if not shape.checksums or shape.application == Application.UNAWARE:
+        return Offloads()
+    if shape.application == Application.IO:
+        return stage.backend.io_offloads()
+    return stage.backend.csum_offloads(2)
+
+
+def device(stage: Stage, shape: Shape, port: int, socket: str, client: bool = False) -> str:
+    """Name and arguments of a port's device."""
+    return stage.back_end_device(port, socket, client=client, queues=shape.queues,
+                                 switches=(*offloads(stage, shape).switches, *shape.switches))
+
+
+def set_up_offloads(stage: Stage, shape: Shape, back: Testpmd) -> None:
+    """Prepare the ports for guests of this shape."""
+    commands = offloads(stage, shape).commands
+    if commands:
+        back.commands("port stop all", *commands, "port start all")
 
 
 def start_back(stage: Stage, shape: Shape, sockets: Sequence[str] = ("s0", "s1"), *,
                client: bool = False) -> Testpmd:
     """Start the process with two ports; it does not forward yet."""
-    wanted = offloads(stage, shape)
-    devices = [stage.back_end_device(port, socket, client=client, queues=shape.queues,
-                                     switches=wanted.switches)
-               for port, socket in enumerate(sockets)]
-    args = [*wanted.arguments, *pair_args(shape.queues)]
+    devices = [device(stage, shape, port, socket, client) for port, socket in enumerate(sockets)]
+    args = [*offloads(stage, shape).arguments, *pair_args(shape.queues)]
     back = stage.back_end(devices, app_args=args).ready()
-    if wanted.commands:
-        back.commands("port stop all", *wanted.commands, "port start all")
+    set_up_offloads(stage, shape, back)
     return back
 
 

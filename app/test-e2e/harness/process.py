@@ -110,18 +110,43 @@ class Output:
                 self._changed.wait(max(0.0, end - time.monotonic()))
 
 
-def _die_with_parent() -> None:
-    """In the child: no process outlives the test run, however that ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _die_with_parent(sig: int) -> Callable[[], None]:
+    """For the child: no process outlives the test run, however that ends."""
+    def arrange() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, sig)
+    return arrange
+
+
+def _descendants(pid: int) -> List[int]:
+    """Handles (pidfds) of the processes that a process has started, and so on."""
+    children: Dict[int, List[int]] = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(int(fields[1]), []).append(int(entry.name))
+    handles: List[int] = []
+    pending = list(children.get(pid, []))
+    while pending:
+        child = pending.pop()
+        pending += children.get(child, [])
+        try:
+            handles.append(os.pidfd_open(child))
+        except ProcessLookupError:
+            pass
+    return handles
 
 
 class Process:
-    """A child process with a terminal (or a pipe) and a separate error stream."""
+    """A child process with a terminal and a separate error stream."""
 
     live: List["Process"] = []
 
     def __init__(self, name: str, argv: Sequence[str], folder: pathlib.Path,
-                 env: Optional[Dict[str, str]] = None, terminal: bool = True) -> None:
+                 env: Optional[Dict[str, str]] = None, death_signal: int = signal.SIGKILL) -> None:
         self.name = name
         self.argv = list(argv)
         self.folder = folder
@@ -130,14 +155,8 @@ class Process:
         self.err = Output(folder / f"{name}.err")
         (folder / f"{name}.cmd").write_text(" ".join(self.argv) + "\n", encoding="utf-8")
 
-        if terminal:
-            ours, theirs = pty.openpty()
-            tty.setraw(theirs, termios.TCSANOW)
-            stdin = stdout = theirs
-            self._input = self._output = ours
-        else:
-            stdin, self._input = os.pipe()
-            self._output, stdout = os.pipe()
+        self._terminal, theirs = pty.openpty()
+        tty.setraw(theirs, termios.TCSANOW)
         err_ours, err_theirs = os.pipe()
         full_env = dict(os.environ)
         full_env.update(env or {})
@@ -145,16 +164,17 @@ class Process:
             # The fork must happen in a thread that lives as long as the run does:
             # the signal for the parent's death is tied to it.
             self.popen = subprocess.Popen(
-                self.argv, stdin=stdin, stdout=stdout, stderr=err_theirs, cwd=folder,
-                env=full_env, start_new_session=True, preexec_fn=_die_with_parent)
+                self.argv, stdin=theirs, stdout=theirs, stderr=err_theirs, cwd=folder,
+                env=full_env, start_new_session=True,
+                preexec_fn=_die_with_parent(death_signal))
         finally:
-            for fd in {stdin, stdout, err_theirs}:
-                os.close(fd)
+            os.close(theirs)
+            os.close(err_theirs)
         self._readers = [
-            threading.Thread(target=self._read, args=(self._output, self.out), daemon=True),
+            threading.Thread(target=self._read, args=(self._terminal, self.out), daemon=True),
             threading.Thread(target=self._read, args=(err_ours, self.err), daemon=True),
         ]
-        self._fds = {self._input, self._output, err_ours}
+        self._fds = [self._terminal, err_ours]
         for reader in self._readers:
             reader.start()
         Process.live.append(self)
@@ -183,7 +203,7 @@ class Process:
 
     def write(self, text: str) -> None:
         """Send to the standard input."""
-        os.write(self._input, text.encode())
+        os.write(self._terminal, text.encode())
 
     def wait(self, timeout: float) -> int:
         """Wait for the end; the exit status (negative: a signal)."""
@@ -194,14 +214,18 @@ class Process:
         self._close()
         return status
 
-    def kill(self, sig: int = signal.SIGKILL) -> None:
-        """Kill the process with its children, as a crash would, and reap it."""
+    def kill(self) -> None:
+        """Kill the process as a crash would, and all it has started; reap it."""
         self._expected_death = True
         if self.running:
-            try:
-                os.killpg(self.pid, sig)
-            except ProcessLookupError:
-                pass
+            handles = _descendants(self.pid)
+            self.popen.kill()
+            for handle in handles:
+                try:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                os.close(handle)
         self.popen.wait()
         self._close()
 
@@ -210,7 +234,7 @@ class Process:
             reader.join(timeout=5)
         for fd in self._fds:
             os.close(fd)
-        self._fds = set()
+        self._fds = []
         if self in Process.live:
             Process.live.remove(self)
 

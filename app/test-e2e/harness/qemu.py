@@ -112,6 +112,12 @@ class QemuGuest(Guest):
         finally:
             connection.close()
 
+    def reboot(self, timeout: float = 60) -> None:
+        """Let the guest reboot itself, and wait until it is back."""
+        mark = self.process.out.mark()
+        self.send("reboot -f")
+        self.wait_boot(timeout, mark)
+
     def reset(self, timeout: float = 60) -> None:
         """Press the reset button, and wait until the guest is back."""
         mark = self.process.out.mark()

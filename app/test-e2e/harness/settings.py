@@ -38,7 +38,7 @@ CACHE = _folder("VHOST_PCI_CACHE", "e2e-cache")
 LOGS = _folder("VHOST_PCI_LOGS", "e2e-logs")
 
 #: Every deadline is multiplied by this: a sanitizer makes everything slower.
-PATIENCE = 4.0 if PRELOAD else 1.0
+PATIENCE = 3.0 if PRELOAD else 1.0
 
 #: UNIX socket paths end at 107 characters, so work happens in a short folder.
 WORK_ROOT = tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
