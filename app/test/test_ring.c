@@ -587,6 +587,27 @@ test_end_without_put(void **state)
 	ring_close(&ring);
 }
 
+/* A call that nobody can get is none. */
+static void
+test_end_without_call_fd(void **state)
+{
+	struct ring ring;
+	int fd;
+
+	ring_open(&ring, *state);
+	fd = ring.vr->call.fd;
+	ring.vr->call.fd = -1;
+	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	assert_int_equal(vhost_pci_ring_discard(ring.vr, 1), 1);
+	assert_int_equal(ring.vr->stats.notifications, 0);
+	ring.vr->call.fd = fd;
+	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	assert_int_equal(vhost_pci_ring_discard(ring.vr, 1), 1);
+	assert_int_equal(ring.vr->stats.notifications, 1);
+	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	ring_close(&ring);
+}
+
 /* Many laps: indexes wrap, and so do the 16 bits of a split ring's. */
 static void
 run_laps(const struct ring_conf *conf, unsigned int nb_chains)
@@ -670,6 +691,7 @@ static const struct CMUnitTest ring_tests[] = {
 	RING_BOTH_FORMATS(test_nb_avail),
 	RING_BOTH_FORMATS(test_discard),
 	RING_BOTH_FORMATS(test_end_without_put),
+	RING_BOTH_FORMATS(test_end_without_call_fd),
 	cmocka_unit_test(test_laps_split),
 	cmocka_unit_test(test_laps_packed),
 };

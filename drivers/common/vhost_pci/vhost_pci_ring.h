@@ -127,7 +127,9 @@ vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format 
 		return;
 	vhost_pci_ring_flush(vr, format);
 	vhost_pci_fence_full();
-	if (vhost_pci_ring_call_wanted(vr, format)) {
+	/* Without an fd the driver polls, or has one sent later: nobody is called. */
+	if (vhost_pci_ring_call_wanted(vr, format) &&
+			(vr->call.fd >= 0 || vr->call.doorbell != NULL)) {
 		vhost_pci_count(&vr->stats.notifications, 1);
 		vhost_pci_notifier_signal(&vr->call);
 	}
