@@ -19,7 +19,8 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 /* How long the last packets may take to come back. */
-#define SETTLE_MS 300
+#define SETTLE_MS     300
+#define SETTLE_MAX_MS 3000
 
 /* With a number of packets to send, how often is looked whether they are. */
 #define LOOK_MS 10
@@ -276,20 +277,21 @@ run_until_end(struct cli *cli)
 	return 0;
 }
 
-/* Poll the receivers until nothing has come for a while. */
+/* Take what comes back late: until nothing has come for a while, or it does not end. */
 static int
 settle(struct cli *cli)
 {
-	uint64_t deadline_ns = tfe_deadline_ns(SETTLE_MS);
+	const uint64_t end_ns = tfe_deadline_ns(SETTLE_MAX_MS);
+	uint64_t quiet_ns = tfe_deadline_ns(SETTLE_MS);
 
-	while (tfe_now_ns() < deadline_ns) {
+	while (tfe_now_ns() < quiet_ns && tfe_now_ns() < end_ns) {
 		for (unsigned int i = 0; i < cli->nb_gens; i++) {
 			int ret = tfe_gen_poll(cli->gens[i]);
 
 			if (ret < 0)
 				return ret;
 			if (ret > 0)
-				deadline_ns = tfe_deadline_ns(SETTLE_MS);
+				quiet_ns = tfe_deadline_ns(SETTLE_MS);
 		}
 	}
 	return 0;
@@ -308,7 +310,8 @@ finish(struct cli *cli)
 			if (ret < 0)
 				complain("the back-end keeps transmit buffers", ret);
 		}
-	if (ret == 0 && cli->conf->mode != CLI_TX)
+	/* A back-end that transmits on its own would never settle. */
+	if (ret == 0 && cli->conf->mode == CLI_BOTH)
 		ret = settle(cli);
 	if (ret == 0) {
 		ret = tfe_dev_stop(&cli->dev);
