@@ -47,28 +47,29 @@ program(void)
 	return path;
 }
 
-/* Run the program to its end: what it prints, and how it exits. */
-static int run(char *text, size_t text_bytes, const char *first, ...) G_GNUC_NULL_TERMINATED;
-
+/* Run the program to its end, with these arguments: what it prints, and how it exits. */
 static int
-run(char *text, size_t text_bytes, const char *first, ...)
+run(char *text, size_t text_bytes, const char *const *args)
 {
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
 	g_autofree char *out = NULL, *err = NULL;
-	va_list args;
 	int status;
 
 	g_ptr_array_add(argv, (void *)(uintptr_t)program());
-	va_start(args, first);
-	for (const char *arg = first; arg != NULL; arg = va_arg(args, const char *))
-		g_ptr_array_add(argv, (void *)(uintptr_t)arg);
-	va_end(args);
+	for (; *args != NULL; args++)
+		g_ptr_array_add(argv, (void *)(uintptr_t)*args);
 	g_ptr_array_add(argv, NULL);
 	assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL,
 			&out, &err, &status, NULL));
 	snprintf(text, text_bytes, "%s%s", out, err);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+
+/** Strings, ended by NULL. */
+#define STRINGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/** run() with these arguments, into the array "text". */
+#define RUN(...) run(text, sizeof(text), STRINGS(__VA_ARGS__))
 
 /* A socket on which a service manager is told that the daemon is up (sd_notify(3)). */
 static int
@@ -171,15 +172,11 @@ qmp_write(struct daemon_rig *rig, const char *text)
 }
 
 /* Read a line that must have all these words in it. */
-static void qmp_expect(struct daemon_rig *rig, ...) G_GNUC_NULL_TERMINATED;
-
 static void
-qmp_expect(struct daemon_rig *rig, ...)
+qmp_expect(struct daemon_rig *rig, const char *const *words)
 {
 	struct pollfd pfd = { .fd = rig->qmp, .events = POLLIN };
-	const char *word;
 	char bytes[1024], *end;
-	va_list args;
 
 	while ((end = strchr(rig->in->str, '\n')) == NULL) {
 		ssize_t nb;
@@ -190,12 +187,10 @@ qmp_expect(struct daemon_rig *rig, ...)
 		g_string_append_len(rig->in, bytes, nb);
 	}
 	*end = '\0';
-	va_start(args, rig);
-	while ((word = va_arg(args, const char *)) != NULL) {
-		if (strstr(rig->in->str, word) == NULL)
-			fail_msg("%s is not in %s", word, rig->in->str);
+	for (; *words != NULL; words++) {
+		if (strstr(rig->in->str, *words) == NULL)
+			fail_msg("%s is not in %s", *words, rig->in->str);
 	}
-	va_end(args);
 	g_string_erase(rig->in, 0, end - rig->in->str + 1);
 }
 
@@ -209,7 +204,7 @@ qmp_accept(struct daemon_rig *rig)
 	rig->qmp = accept4(rig->qmp_listen, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(rig->qmp >= 0);
 	qmp_write(rig, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n");
-	qmp_expect(rig, "\"execute\":\"qmp_capabilities\"", NULL);
+	qmp_expect(rig, STRINGS("\"execute\":\"qmp_capabilities\""));
 	qmp_write(rig, "{\"return\": {}, \"id\": \"qmp_capabilities\"}\r\n");
 }
 
@@ -232,29 +227,29 @@ test_command_line(void **state)
 	char text[8192];
 
 	(void)state;
-	assert_int_equal(run(text, sizeof(text), "--help", NULL), 0);
+	assert_int_equal(RUN("--help"), 0);
 	assert_non_null(strstr(text, "--peer-memory=FILE"));
-	assert_int_equal(run(text, sizeof(text), "--version", NULL), 0);
+	assert_int_equal(RUN("--version"), 0);
 	assert_ptr_equal(strstr(text, "vhost-pci-adapter "), text);
-	assert_int_equal(run(text, sizeof(text), "--log-level=debug", NULL), 1);
+	assert_int_equal(RUN("--log-level=debug"), 1);
 	assert_non_null(strstr(text, "nothing to do"));
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--connect=b", NULL), 1);
+	assert_int_equal(RUN("--listen=a", "--connect=b"), 1);
 	assert_non_null(strstr(text, "one of listen and connect"));
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--queues=129", NULL), 1);
+	assert_int_equal(RUN("--listen=a", "--queues=129"), 1);
 	assert_non_null(strstr(text, "queues: 129 is not from 1 to 128"));
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--queues=0", NULL), 1);
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--interrupts=intx", NULL), 1);
+	assert_int_equal(RUN("--listen=a", "--queues=0"), 1);
+	assert_int_equal(RUN("--listen=a", "--interrupts=intx"), 1);
 	assert_non_null(strstr(text, "msi, msix, none"));
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--features=0x200000000", NULL), 1);
+	assert_int_equal(RUN("--listen=a", "--features=0x200000000"), 1);
 	assert_non_null(strstr(text, "can't be offered"));
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--protocol-features=1x", NULL), 1);
+	assert_int_equal(RUN("--listen=a", "--protocol-features=1x"), 1);
 	assert_non_null(strstr(text, "is no number"));
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "--virtio-id=2", NULL), 1);
-	assert_int_equal(run(text, sizeof(text), "--listen=a", "more", NULL), 1);
-	assert_int_equal(run(text, sizeof(text), "--no-such-option", NULL), 1);
-	assert_int_equal(run(text, sizeof(text), "--dump", NULL), 1);
-	assert_int_equal(run(text, sizeof(text), "--dump", "--status=/nonexistent/s", NULL), 1);
-	assert_int_equal(run(text, sizeof(text), "--config=/nonexistent/c", NULL), 1);
+	assert_int_equal(RUN("--listen=a", "--virtio-id=2"), 1);
+	assert_int_equal(RUN("--listen=a", "more"), 1);
+	assert_int_equal(RUN("--no-such-option"), 1);
+	assert_int_equal(RUN("--dump"), 1);
+	assert_int_equal(RUN("--dump", "--status=/nonexistent/s"), 1);
+	assert_int_equal(RUN("--config=/nonexistent/c"), 1);
 }
 
 /* Configuration files: what is not known is told, with its place. */
@@ -279,7 +274,7 @@ test_config_file(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < G_N_ELEMENTS(wrong); i++) {
 		assert_true(g_file_set_contents(path, wrong[i].file, -1, NULL));
-		assert_int_equal(run(text, sizeof(text), option, NULL), 1);
+		assert_int_equal(RUN(option), 1);
 		assert_non_null(strstr(text, wrong[i].message));
 	}
 	test_dir_remove(dir);
@@ -308,7 +303,7 @@ test_status(void **state)
 	daemon_start(&rig, more);
 	open_frontend(&rig, &dev);
 	status = g_strdup_printf("--status=%s", rig.status_path);
-	assert_int_equal(run(text, sizeof(text), "--dump", status, NULL), 0);
+	assert_int_equal(RUN("--dump", status), 0);
 	assert_non_null(strstr(text, "\"name\" : \"blue\""));
 	assert_non_null(strstr(text, "\"name\" : \"green\""));
 	assert_non_null(strstr(text, "\"name\" : \"vpci\""));
@@ -336,8 +331,9 @@ test_qmp(void **state)
 	qmp_accept(&rig);
 	open_frontend(&rig, &first);
 	path = g_build_filename(rig.dir, "vpci-0.sock", NULL);
-	qmp_expect(&rig, "\"execute\":\"device_add\"", "\"driver\":\"vfio-user-pci\"",
-			"\"id\":\"vpci-0\"", "\"bus\":\"rp0\"", path, NULL);
+	qmp_expect(&rig,
+			STRINGS("\"execute\":\"device_add\"", "\"driver\":\"vfio-user-pci\"",
+					"\"id\":\"vpci-0\"", "\"bus\":\"rp0\"", path));
 	assert_int_equal(vfc_connect(&machine, path), 0);
 	assert_int_equal(vfc_plug(&machine), 0);
 	qmp_write(&rig, "{\"return\": {}, \"id\": \"vpci-0\"}\r\n");
@@ -345,14 +341,15 @@ test_qmp(void **state)
 	/* a second one waits for the only bus */
 	open_frontend(&rig, &second);
 	tfe_dev_close(&first);
-	qmp_expect(&rig, "\"execute\":\"device_del\"", "\"id\":\"vpci-0\"", NULL);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_del\"", "\"id\":\"vpci-0\""));
 	qmp_write(&rig, "{\"return\": {}, \"id\": \"vpci-0\"}\r\n");
 	vfc_close(&machine);
 	qmp_write(&rig,
 			"{\"event\": \"DEVICE_DELETED\", \"data\": {\"path\": \"/p/vpci-0\"}}\r\n"
 			"{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"vpci-0\"}}\r\n");
-	qmp_expect(&rig, "\"execute\":\"device_add\"", "\"id\":\"vpci-1\"", "\"bus\":\"rp0\"",
-			NULL);
+	qmp_expect(&rig,
+			STRINGS("\"execute\":\"device_add\"", "\"id\":\"vpci-1\"",
+					"\"bus\":\"rp0\""));
 	qmp_write(&rig,
 			"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, "
 			"\"id\": \"vpci-1\"}\r\n");
@@ -360,7 +357,7 @@ test_qmp(void **state)
 	/* the machine is another: it gets the adapter anew */
 	close(rig.qmp);
 	qmp_accept(&rig);
-	qmp_expect(&rig, "\"execute\":\"device_add\"", "\"id\":\"vpci-1\"", NULL);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\"", "\"id\":\"vpci-1\""));
 	/* nonsense, of which nothing comes */
 	qmp_write(&rig,
 			"\r\n[]\r\n{\r\n{\"event\": 5}\r\n{\"id\": {}, \"return\": 1}\r\n"
