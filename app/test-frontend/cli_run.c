@@ -209,7 +209,10 @@ reconnect(struct cli *cli)
 	fprintf(stderr, "vhost-user-frontend: the back-end closed the connection\n");
 	if (!cli->conf->reconnect)
 		return -ECONNRESET;
-	ret = tfe_dev_reconnect(&cli->dev);
+	/* One that dies while it is asked for its features gets another chance. */
+	do {
+		ret = tfe_dev_reconnect(&cli->dev);
+	} while (ret == -ECONNRESET);
 	if (ret < 0)
 		return complain("reconnection", ret);
 	for (unsigned int i = 0; i < cli->nb_gens; i++)
