@@ -217,7 +217,7 @@ check_speed(struct vhost_pci_pci_door *door)
 		return;
 	}
 	DRV_LOG(WARNING,
-			"%s: the front-end's memory is mapped uncached: %u ns for 8 bytes. With "
+			"%s: the front-end's memory takes %u ns for 8 bytes, as if uncached. With "
 			"uio_pci_generic, the argument writeback=1 maps it write-back",
 			door->name, load_ps / 1000);
 }
