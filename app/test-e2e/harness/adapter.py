@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The adapter: its daemon, and the appliance guest whose testpmd has our driver."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+from typing import Any, Dict, List, Sequence
+
+from . import settings
+from .guest import Guest
+from .guest_image import GuestImage, ImageError
+from .process import Process, ProcessError, wait_until
+from .qemu import Qmp
+from .stage import Stage
+from .testpmd import PROMPT, PortStats
+
+_FOLDER = pathlib.Path(__file__).parent.parent
+_MAKE = _FOLDER / "guest" / "make-appliance"
+_CHROOT = _FOLDER.parent.parent / "buildtools" / "qemu-chroot.sh"
+
+#: The daemon under test.
+DAEMON = os.environ.get("VHOST_PCI_DAEMON", "")
+
+#: Where the appliance finds our driver.
+_GUEST_PLUGIN = "/usr/lib/vhost-pci/librte_net_vhost_pci.so"
+
+#: The counters of a port, in the order of PortStats.
+_COUNTERS = ("RX-packets", "TX-packets", "RX-bytes", "TX-bytes", "RX-errors", "TX-errors",
+             "RX-missed", "RX-nombuf")
+
+#: The class code in sysfs is of no use: these are vendor and device of the adapter.
+_PCI_ID = "1af4 10f0"
+
+
+def missing() -> str:
+    """Why there can be no adapter here, or nothing."""
+    if not DAEMON or not os.path.exists(DAEMON):
+        return "VHOST_PCI_DAEMON does not name the daemon"
+    if not settings.PLUGIN:
+        return "VHOST_PCI_PLUGIN does not name the driver's shared object"
+    if settings.PRELOAD:
+        return "the appliance's testpmd can't be run with a sanitizer"
+    if subprocess.run([str(_CHROOT), "--check"], check=False).returncode != 0:
+        return ("no QEMU with vfio-user-pci: buildtools/qemu-chroot.sh gets one")
+    return ""
+
+
+def appliance_image(image: GuestImage) -> GuestImage:
+    """The appliance's image, from that of other guests; made now if the cache has none."""
+    digest = hashlib.sha256()
+    for path in (image.initramfs, pathlib.Path(settings.PLUGIN), _MAKE):
+        digest.update(path.read_bytes())
+    target = settings.CACHE / f"appliance-{digest.hexdigest()[:16]}.gz"
+    with open(settings.CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            for old in settings.CACHE.glob("appliance-*.gz"):
+                old.unlink()
+            modules = next((image.kernel.parent / "modules").iterdir())
+            done = subprocess.run(
+                [str(_MAKE), str(target), str(image.initramfs), str(modules), settings.PLUGIN],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise ImageError(f"{_MAKE.name}: {done.stderr.strip()}")
+    return GuestImage(image.kernel, target)
+
+
+class Daemon(Process):
+    """A running vhost-pci-adapter, which listens on the stage's socket."""
+
+    def __init__(self, stage: Stage, *options: str, listen: str = "s") -> None:
+        self._status = stage.path(stage.unique("status"))
+        argv = [DAEMON, "--log-level=debug", f"--status={self._status}", "--grace=0",
+                f"--socket-dir={stage.folder}", f"--listen={stage.path(listen)}", *options]
+        super().__init__(stage.unique("daemon"), argv, stage.folder)
+        stage.add(self)
+        self.listening = pathlib.Path(stage.path(listen))
+
+    def ready(self) -> "Daemon":
+        """Wait until front-ends can connect."""
+        wait_until(self.listening.exists, 10, "the daemon's socket")
+        return self
+
+    def adapters(self) -> List[Dict[str, Any]]:
+        """What it says of each adapter."""
+        return self.status()["endpoints"][0]["adapters"]
+
+    def wait_state(self, state: str, number: int = 0, timeout: float = 20) -> None:
+        """Wait until an adapter is in a state."""
+        def look() -> bool:
+            adapters = self.adapters()
+            return len(adapters) > number and adapters[number]["state"] == state
+
+        wait_until(look, timeout, f"adapter {number} of the daemon in state {state}")
+
+    def accesses(self, number: int = 0) -> Dict[str, int]:
+        """How often the appliance has left guest mode for an adapter."""
+        adapter = self.adapters()[number]
+        vfio_user = adapter["vfio-user"]["counters"]
+        return {"doorbells": adapter["counters"]["doorbells"],
+                "reads": vfio_user["reads"], "writes": vfio_user["writes"]}
+
+    def status(self) -> Dict[str, Any]:
+        """What the daemon says of itself."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(settings.deadline(10))
+            connection.connect(self._status)
+            text = b""
+            while True:
+                data = connection.recv(65536)
+                if not data:
+                    return json.loads(text)
+                text += data
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """How the appliance is configured."""
+
+    #: vfio-pci, or uio_pci_generic.
+    driver: str = "vfio-pci"
+    #: Options of EAL.
+    eal_args: Sequence[str] = ("--vfio-intr=msi",)
+    #: Arguments of each port's device.
+    devargs: str = ""
+    ports: int = 2
+
+    def kernel_args(self) -> str:
+        """What the guest's kernel is told: vfio-pci needs an IOMMU."""
+        return " intel_iommu=on" if self.driver == "vfio-pci" else ""
+
+    def qemu_args(self) -> List[str]:
+        """The IOMMU, and a bus for each adapter."""
+        args = []
+        if self.driver == "vfio-pci":
+            args += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
+        for number in range(self.ports):
+            args += ["-device", f"pcie-root-port,id=rp{number},slot={number + 1},"
+                                "pref64-reserve=2G,mem-reserve=16M"]
+        return args
+
+
+class Appliance(Guest):
+    """A guest with adapters instead of virtio devices."""
+
+    def __init__(self, stage: Stage, image: GuestImage, machine: Machine) -> None:
+        super().__init__()
+        self.machine = machine
+        self.qmp_path = stage.path(stage.unique("appliance") + ".qmp")
+        argv = [
+            str(_CHROOT), "qemu-system-x86_64", "-nodefaults", "-no-user-config",
+            "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi",
+            # With 40 bits the firmware puts large BARs where Linux does not use them.
+            "-cpu", "max,phys-bits=39", "-smp", "2", "-m", "640", "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
+            "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on" +
+            machine.kernel_args(),
+            "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
+            "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *machine.qemu_args(),
+        ]
+        self.process = stage.add(Process(stage.unique("appliance"), argv, stage.folder))
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """Run one command of the machine protocol."""
+        connection = Qmp(self.qmp_path)
+        try:
+            return connection.execute(command, **arguments)
+        finally:
+            connection.close()
+
+    def plug(self, path: str, name: str, number: int) -> None:
+        """Plug the adapter with this vfio-user socket into a bus."""
+        self.qmp("device_add", driver="vfio-user-pci", id=name, bus=f"rp{number}",
+                 socket={"type": "unix", "path": path})
+
+    def unplug(self, name: str) -> None:
+        """Ask the guest to let go of an adapter."""
+        self.qmp("device_del", id=name)
+
+    def adapters(self) -> List[str]:
+        """The PCI addresses of the adapters that the guest sees."""
+        text = self.run("cd /sys/bus/pci/devices; for d in *; do "
+                        "echo $d $(cat $d/vendor $d/device); done")
+        wanted = " ".join(f"0x{part}" for part in _PCI_ID.split())
+        return sorted(line.split()[0] for line in text.splitlines() if line.endswith(wanted))
+
+    def wait_adapters(self, number: int, timeout: float = 20) -> List[str]:
+        """Wait until the guest sees so many adapters; their addresses."""
+        wait_until(lambda: len(self.adapters()) == number, timeout,
+                   f"{number} adapters in the guest", 0.1)
+        return self.adapters()
+
+    def prepare(self) -> None:
+        """Load the driver that hands devices to user space, and reserve hugepages."""
+        self.run("mkdir -p /dev/shm /var/run /mnt/huge && mount -t tmpfs none /dev/shm && "
+                 "echo 96 > /proc/sys/vm/nr_hugepages && mount -t hugetlbfs none /mnt/huge")
+        if self.machine.driver == "vfio-pci":
+            # The kernel would load it, had it a /sbin/modprobe.
+            self.run("modprobe vfio_iommu_type1")
+        self.run(f"modprobe {self.machine.driver}")
+        self.run(f"echo {_PCI_ID} > /sys/bus/pci/drivers/{self.machine.driver}/new_id")
+
+    def testpmd(self, *app_args: str, allow: Sequence[str] = ()) -> "ApplianceTestpmd":
+        """Start a testpmd on the adapters there are, or those that are allowed."""
+        return ApplianceTestpmd(self, app_args, allow)
+
+
+class ApplianceTestpmd:
+    """An interactive testpmd in the appliance: its input is a pipe there, its output a file."""
+
+    _instances = 0
+
+    #: For messages.
+    name = "the appliance's testpmd"
+
+    def __init__(self, guest: Appliance, app_args: Sequence[str], allow: Sequence[str]) -> None:
+        ApplianceTestpmd._instances += 1
+        self._guest = guest
+        self._base = f"/run/testpmd{ApplianceTestpmd._instances}"
+        devargs = f",{guest.machine.devargs}" if guest.machine.devargs else ""
+        allowed = " ".join(f"-a {address}{devargs}" for address in allow)
+        eal = " ".join(guest.machine.eal_args)
+        guest.run(f"mkfifo {self._base}.in; (sleep 100000 > {self._base}.in) & "
+                  "LD_PRELOAD=/usr/lib/vhost-pci/libstdbuf.so _STDBUF_O=L "
+                  f"/usr/bin/dpdk-testpmd --lcores 0@0,1@1 --no-telemetry -m 128 {eal} {allowed} "
+                  "--log-level=pmd.net.vhost_pci:debug "
+                  f"-d {_GUEST_PLUGIN} -- -i --total-num-mbufs=8192 {' '.join(app_args)} "
+                  f"< {self._base}.in > {self._base}.out 2>&1 & echo $! > {self._base}.pid")
+        self._mark = 0
+
+    def output(self, mark: int = 0) -> str:
+        """What it has printed, from a mark on."""
+        return self._guest.run(f"tail -c +{mark + 1} {self._base}.out")
+
+    def mark(self) -> int:
+        """The place where the output ends now."""
+        return int(self._guest.run(f"stat -c %s {self._base}.out"))
+
+    def expect(self, pattern: str, timeout: float, mark: int = 0) -> "re.Match[str]":
+        """Wait for a pattern in the output after a mark."""
+        def look() -> Any:
+            text = self.output(mark)
+            match = re.search(pattern, text)
+            if not match and not self.running():
+                raise ProcessError(f"the appliance's testpmd ended:\n{text[-3000:]}")
+            return match
+
+        try:
+            return wait_until(look, timeout, repr(pattern), 0.2)
+        except ProcessError as error:
+            raise ProcessError(f"{error}:\n{self.output()[-3000:]}") from None
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._guest.try_run(f"kill -0 $(cat {self._base}.pid)")[0] == 0
+
+    def ready(self, timeout: float = 60) -> "ApplianceTestpmd":
+        """Wait for the first prompt."""
+        self.expect(re.escape(PROMPT.strip()), timeout)
+        return self
+
+    def command(self, line: str, timeout: float = 30) -> str:
+        """Give a command; what it prints until the next prompt."""
+        mark = self.mark()
+        self._guest.run(f"echo '{line}' > {self._base}.in")
+        self.expect(re.escape(PROMPT.strip()), timeout, mark)
+        return self.output(mark)
+
+    def commands(self, *lines: str) -> None:
+        """Give several commands."""
+        for line in lines:
+            self.command(line)
+
+    def stats(self, port: int = 0) -> PortStats:
+        """The counters of a port."""
+        text = self.command(f"show port stats {port}")
+        values = dict(re.findall(r"([RT]X-\w+):\s+(\d+)", text))
+        return PortStats(*(int(values[name]) for name in _COUNTERS))
+
+    def wait_received(self, packets: int, port: int = 0, timeout: float = 30) -> PortStats:
+        """Poll until so many packets have been received."""
+        wait_until(lambda: self.stats(port).rx_packets >= packets, timeout,
+                   f"{packets} packets in the appliance", 0.2)
+        return self.stats(port)
+
+    def link_is_up(self, port: int = 0) -> bool:
+        """The link state, as an application sees it."""
+        match = re.search(r"Link status: (up|down)", self.command(f"show port info {port}"))
+        if not match:
+            raise ProcessError(f"the appliance has no port {port}:\n{self.output()[-3000:]}")
+        return match[1] == "up"
+
+    def wait_link(self, up: bool, port: int = 0, timeout: float = 30) -> None:
+        """Wait until the link is up, or down."""
+        wait_until(lambda: self.link_is_up(port) == up, timeout,
+                   f"link {'up' if up else 'down'} on port {port} of the appliance", 0.2)
+
+    def ports(self) -> List[int]:
+        """The numbers of the ports there are."""
+        text = self.command("show port summary all")
+        return [int(number) for number in re.findall(r"^(\d+)\s", text, re.M)]
+
+    def wait_ports(self, ports: List[int], timeout: float = 30) -> None:
+        """Wait until these are the ports there are."""
+        wait_until(lambda: self.ports() == ports, timeout, f"the ports {ports}", 0.2)
+
+    def attach(self, address: str) -> int:
+        """Attach a device, and start its port; the number of that."""
+        text = self.command(f"port attach {address}")
+        match = re.search(r"Port (\d+) is attached", text)
+        if not match:
+            raise ProcessError(f"{address} is not attached:\n{text}")
+        self.command(f"port start {match[1]}")
+        return int(match[1])
+
+    def quit(self, timeout: float = 30) -> None:
+        """Leave by the prompt."""
+        self._guest.run(f"echo quit > {self._base}.in")
+        wait_until(lambda: not self.running(), timeout, "the end of testpmd", 0.2)
+
