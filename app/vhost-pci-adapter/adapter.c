@@ -159,7 +159,7 @@ adapter_create_bar0(struct adapter *adapter)
 	adapter->bar0_fd = memfd_create("vhost-pci-bar0", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (adapter->bar0_fd < 0)
 		return -errno;
-	if (ftruncate(adapter->bar0_fd, adapter->bar0_bytes) < 0 ||
+	if (ftruncate(adapter->bar0_fd, (off_t)adapter->bar0_bytes) < 0 ||
 			fcntl(adapter->bar0_fd, F_ADD_SEALS,
 					F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
@@ -286,8 +286,8 @@ adapter_create(const struct adapter_config *config, const struct window *window,
 		return -EINVAL;
 	ad = g_new0(struct adapter, 1);
 	ad->config = *config;
-	ad->config.name = g_strdup(config->name);
-	ad->config.path = g_strdup(config->path);
+	ad->config.name = ad->name = g_strdup(config->name);
+	ad->config.path = ad->path = g_strdup(config->path);
 	ad->ops = ops;
 	ad->opaque = opaque;
 	ad->bar0_fd = -1;
@@ -336,8 +336,8 @@ adapter_destroy(struct adapter *adapter)
 		munmap(adapter->bar0, adapter->bar0_bytes);
 	if (adapter->bar0_fd >= 0)
 		close(adapter->bar0_fd);
-	g_free((void *)(uintptr_t)adapter->config.name);
-	g_free((void *)(uintptr_t)adapter->config.path);
+	g_free(adapter->name);
+	g_free(adapter->path);
 	g_free(adapter);
 }
 

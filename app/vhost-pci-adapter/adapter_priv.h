@@ -30,6 +30,8 @@ struct adapter_vring {
 
 struct adapter {
 	struct adapter_config config;
+	char *name; /**< what the configuration points to */
+	char *path;
 	const struct adapter_ops *ops;
 	void *opaque;
 	struct adapter_stats stats;

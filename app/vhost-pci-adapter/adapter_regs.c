@@ -283,7 +283,7 @@ init_windows(struct adapter *adapter)
 	static const unsigned int bars[WINDOW_FILES] = { VHOST_PCI_ADAPTER_BAR_MEM0,
 		VHOST_PCI_ADAPTER_BAR_MEM1 };
 
-	for (unsigned int i = 0; i < adapter->window.nb_files; i++) {
+	for (unsigned int i = 0; i < adapter->window.nb_files && i < WINDOW_FILES; i++) {
 		const struct window_file *file = &adapter->window.files[i];
 		uint32_t info = VHOST_PCI_ADAPTER_WINDOW_INFO(bars[i],
 				VHOST_PCI_ADAPTER_WINDOW_MEM);

@@ -251,7 +251,7 @@ adapter_take_frames(struct adapter *adapter)
 		return -EPROTO;
 	if (nb == ADAPTER_BURST && adapter->resume == NULL)
 		adapter->resume = watch_idle(adapter_resume, adapter);
-	return nb;
+	return (int)nb;
 }
 
 void

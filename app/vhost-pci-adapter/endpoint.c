@@ -229,11 +229,11 @@ static void
 endpoint_copy_config(struct endpoint *endpoint, const struct endpoint_config *config)
 {
 	endpoint->config = *config;
-	endpoint->config.name = g_strdup(config->name);
-	endpoint->config.listen_path = g_strdup(config->listen_path);
-	endpoint->config.connect_path = g_strdup(config->connect_path);
-	endpoint->config.socket_dir = g_strdup(config->socket_dir);
-	endpoint->config.peer_memory = g_strdup(config->peer_memory);
+	endpoint->config.name = endpoint->strings[0] = g_strdup(config->name);
+	endpoint->config.listen_path = endpoint->strings[1] = g_strdup(config->listen_path);
+	endpoint->config.connect_path = endpoint->strings[2] = g_strdup(config->connect_path);
+	endpoint->config.socket_dir = endpoint->strings[3] = g_strdup(config->socket_dir);
+	endpoint->config.peer_memory = endpoint->strings[4] = g_strdup(config->peer_memory);
 	if (!config->log)
 		endpoint->config.protocol_features &= ~VHOST_USER_PROTOCOL_MASK(LOG_SHMFD);
 	/* one connection is made, and one file is named */
@@ -274,11 +274,11 @@ endpoint_create(const struct endpoint_config *config, const struct endpoint_plug
 static void
 endpoint_drop_all(struct endpoint *endpoint)
 {
-	while (endpoint->waiting->len > 0) {
-		struct endpoint_waiting *waiting = g_ptr_array_index(endpoint->waiting, 0);
+	for (unsigned int i = 0; i < endpoint->waiting->len; i++) {
+		struct endpoint_waiting *waiting = g_ptr_array_index(endpoint->waiting, i);
 
 		frontend_destroy(waiting->frontend);
-		endpoint_forget(waiting);
+		g_free(waiting);
 	}
 	g_ptr_array_free(endpoint->waiting, TRUE);
 	g_ptr_array_free(endpoint->adapters, TRUE);
@@ -287,25 +287,19 @@ endpoint_drop_all(struct endpoint *endpoint)
 void
 endpoint_destroy(struct endpoint *endpoint)
 {
-	const struct endpoint_config *config;
-
 	if (endpoint == NULL)
 		return;
-	config = &endpoint->config;
 	watch_stop(&endpoint->watch_listen);
 	watch_stop(&endpoint->retry);
 	if (endpoint->listen_fd >= 0) {
 		close(endpoint->listen_fd);
-		unlink(config->listen_path);
+		unlink(endpoint->config.listen_path);
 	}
 	endpoint_drop_all(endpoint);
 	watch_stop(&endpoint->review);
 	watch_stop(&endpoint->linger);
-	g_free((void *)(uintptr_t)config->name);
-	g_free((void *)(uintptr_t)config->listen_path);
-	g_free((void *)(uintptr_t)config->connect_path);
-	g_free((void *)(uintptr_t)config->socket_dir);
-	g_free((void *)(uintptr_t)config->peer_memory);
+	for (size_t i = 0; i < G_N_ELEMENTS(endpoint->strings); i++)
+		g_free(endpoint->strings[i]);
 	g_free(endpoint);
 }
 

@@ -259,9 +259,9 @@ endpoint_review_adapter(struct endpoint_adapter *ea, bool is_needed)
 	if (ea->idle_since == 0)
 		ea->idle_since = g_get_monotonic_time();
 	idle_ms = (g_get_monotonic_time() - ea->idle_since) / 1000;
-	if (config->peer_memory == NULL && (idle_ms >= config->linger_ms || is_needed))
-		endpoint_retire_adapter(ea);
-	else if (adapter_is_retired(ea->adapter))
+	if (adapter_is_retired(ea->adapter) ||
+			(config->peer_memory == NULL &&
+					(idle_ms >= config->linger_ms || is_needed)))
 		endpoint_retire_adapter(ea);
 	if (adapter_is_retired(ea->adapter))
 		return adapter_is_attached(ea->adapter) ? 0 : -1;
@@ -295,7 +295,7 @@ endpoint_review(void *opaque)
 	watch_stop(&endpoint->review);
 	watch_stop(&endpoint->linger);
 	if (age_ms < grace_ms) {
-		wait_ms = grace_ms - age_ms + 1;
+		wait_ms = (int)(grace_ms - age_ms) + 1;
 	} else {
 		endpoint_place_all(endpoint);
 	}

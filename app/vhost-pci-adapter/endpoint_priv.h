@@ -32,6 +32,7 @@ struct endpoint_adapter {
 
 struct endpoint {
 	struct endpoint_config config;
+	char *strings[5]; /**< what the configuration points to */
 	const struct endpoint_plug_ops *plug;
 	void *opaque;
 	struct endpoint_stats stats;

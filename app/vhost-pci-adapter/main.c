@@ -105,7 +105,7 @@ notify_manager(const char *text)
 
 	if (path == NULL || strlen(path) >= sizeof(addr.sun_path))
 		return;
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path));
 	len = offsetof(struct sockaddr_un, sun_path) + strlen(path);
 	if (path[0] == '@')
 		addr.sun_path[0] = '\0';
@@ -124,7 +124,7 @@ daemon_plug(struct daemon *daemon, const struct options_endpoint *options)
 
 	/* a QMP socket takes one connection: endpoints of one machine share it */
 	if (plug == NULL) {
-		plug = plug_create(options->qmp_path, (const char *const *)options->buses);
+		plug = plug_create(options->qmp_path, options->buses);
 		g_hash_table_insert(daemon->plugs, g_strdup(key), plug);
 	}
 	return plug;

@@ -199,11 +199,8 @@ options_endpoint_free(gpointer data)
 {
 	struct options_endpoint *endpoint = data;
 
-	g_free((void *)(uintptr_t)endpoint->config.name);
-	g_free((void *)(uintptr_t)endpoint->config.listen_path);
-	g_free((void *)(uintptr_t)endpoint->config.connect_path);
-	g_free((void *)(uintptr_t)endpoint->config.socket_dir);
-	g_free((void *)(uintptr_t)endpoint->config.peer_memory);
+	for (size_t i = 0; i < G_N_ELEMENTS(endpoint->strings); i++)
+		g_free(endpoint->strings[i]);
 	g_free(endpoint->qmp_path);
 	g_strfreev(endpoint->buses);
 	g_free(endpoint);
@@ -218,11 +215,13 @@ add_endpoint(struct options *options, const char *name, const struct endpoint_te
 	struct endpoint_config *config = &endpoint->config;
 
 	g_ptr_array_add(options->endpoints, endpoint);
-	config->name = g_strdup(name);
-	config->listen_path = g_strdup(text->listen);
-	config->connect_path = g_strdup(text->connect);
-	config->peer_memory = g_strdup(text->peer_memory);
-	config->socket_dir = text->socket_dir != NULL ? g_strdup(text->socket_dir) : default_dir();
+	config->name = endpoint->strings[0] = g_strdup(name);
+	config->listen_path = endpoint->strings[1] = g_strdup(text->listen);
+	config->connect_path = endpoint->strings[2] = g_strdup(text->connect);
+	config->peer_memory = endpoint->strings[3] = g_strdup(text->peer_memory);
+	endpoint->strings[4] = text->socket_dir != NULL ? g_strdup(text->socket_dir)
+							: default_dir();
+	config->socket_dir = endpoint->strings[4];
 	endpoint->qmp_path = g_strdup(text->qmp);
 	endpoint->buses = text->bus != NULL ? g_strsplit(text->bus, ",", -1) : NULL;
 	config->log = !text->no_log;

@@ -18,9 +18,10 @@
 
 /** An endpoint, and where its adapters are plugged. */
 struct options_endpoint {
-	struct endpoint_config config; /**< its strings are the options' */
-	char *qmp_path;                /**< or NULL */
-	char **buses;                  /**< or NULL */
+	struct endpoint_config config;
+	char *strings[5]; /**< what the configuration points to */
+	char *qmp_path;   /**< or NULL */
+	char **buses;     /**< or NULL */
 };
 
 /** All that was told. */

@@ -292,11 +292,19 @@ const struct endpoint_plug_ops plug_ops = {
 };
 
 struct plug *
-plug_create(const char *qmp_path, const char *const *buses)
+plug_create(const char *qmp_path, char *const *buses)
 {
 	struct plug *plug = g_new0(struct plug, 1);
 
-	plug->buses = g_strdupv((char **)(uintptr_t)buses);
+	if (buses != NULL) {
+		unsigned int nb = 0;
+
+		while (buses[nb] != NULL)
+			nb++;
+		plug->buses = g_new0(char *, nb + 1);
+		while (nb-- > 0)
+			plug->buses[nb] = g_strdup(buses[nb]);
+	}
 	plug->devices = g_ptr_array_new_with_free_func(plug_device_free);
 	if (qmp_path != NULL)
 		plug->qmp = qmp_create(qmp_path, &plug_qmp_ops, plug);

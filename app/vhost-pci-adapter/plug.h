@@ -23,7 +23,7 @@ struct plug;
  * @param qmp_path A machine's QMP socket, or NULL: the user is told.
  * @param buses	 Ids of buses, ended by NULL; NULL where the machine chooses.
  */
-struct plug *plug_create(const char *qmp_path, const char *const *buses);
+struct plug *plug_create(const char *qmp_path, char *const *buses);
 
 /** Destroy; nothing is unplugged. Harmless on NULL. */
 void plug_destroy(struct plug *plug);

@@ -132,6 +132,7 @@ status_print(const char *path)
 	int fd = vhost_pci_unix_connect(path);
 	char bytes[4096];
 	ssize_t nb;
+	int error;
 	struct timeval timeout = { .tv_sec = STATUS_TIMEOUT_MS / 1000 };
 
 	if (fd < 0)
@@ -141,7 +142,7 @@ status_print(const char *path)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	while ((nb = recv(fd, bytes, sizeof(bytes), 0)) > 0)
 		fwrite(bytes, 1, nb, stdout);
-	nb = nb < 0 ? -errno : 0;
+	error = nb < 0 ? -errno : 0;
 	close(fd);
-	return nb;
+	return error;
 }

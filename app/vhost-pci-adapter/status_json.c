@@ -112,8 +112,9 @@ add_counters(JsonBuilder *json, const struct status_counter *counters, const voi
 	json_builder_begin_object(json);
 	for (; counters->name != NULL; counters++)
 		add_int(json, counters->name,
-				*(const uint64_t *)(const void *)((const char *)stats +
-						counters->offset));
+				(int64_t) *
+						(const uint64_t *)(const void *)((const char *)stats +
+								counters->offset));
 	json_builder_end_object(json);
 }
 
@@ -166,7 +167,7 @@ add_frontend(JsonBuilder *json, struct frontend *frontend)
 	const struct vhost_user_hdr *pending = frontend_pending(frontend);
 
 	json_builder_begin_object(json);
-	add_int(json, "connection", frontend_conn_id(frontend));
+	add_int(json, "connection", (int64_t)frontend_conn_id(frontend));
 	add_bool(json, "complete", frontend_is_complete(frontend));
 	add_string(json, "pending",
 			pending != NULL ? vhost_pci_codec_name(pending->request) : NULL);

@@ -182,7 +182,7 @@ vfu_conn_progress(struct vfu_conn *conn)
 		if (nb == 0)
 			return conn->in_bytes == 0 ? 0 : -ECONNRESET;
 		if (nb < 0)
-			return nb;
+			return (int)nb;
 		conn->in_bytes += nb;
 	}
 	if (conn->in_payload == NULL) {
@@ -200,7 +200,7 @@ vfu_conn_progress(struct vfu_conn *conn)
 		if (nb == 0)
 			return -ECONNRESET;
 		if (nb < 0)
-			return nb;
+			return (int)nb;
 		conn->in_bytes += nb;
 	}
 	return 1;

@@ -62,7 +62,7 @@ window_find(const struct window *window, int fd)
 		return -errno;
 	for (unsigned int i = 0; i < window->nb_files; i++) {
 		if (window->files[i].dev == st.st_dev && window->files[i].ino == st.st_ino)
-			return i;
+			return (int)i;
 	}
 	return -ENOENT;
 }
@@ -113,7 +113,7 @@ window_add(struct window *window, int fd, bool require_seals)
 	file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (file.fd < 0)
 		return -errno;
-	index = window->nb_files++;
+	index = (int)window->nb_files++;
 	window->files[index] = file;
 	return index;
 }
@@ -151,7 +151,7 @@ window_read(const struct window *window, unsigned int file, uint64_t offset, voi
 	ssize_t nb = 0;
 
 	if (file < window->nb_files && offset < window->files[file].size_bytes)
-		nb = pread(window->files[file].fd, data, count, offset);
+		nb = pread(window->files[file].fd, data, count, (off_t)offset);
 	if (nb < 0)
 		nb = 0;
 	memset((uint8_t *)data + nb, 0, count - nb);
@@ -163,7 +163,7 @@ window_write(const struct window *window, unsigned int file, uint64_t offset, co
 {
 	if (!window_covers(window, file, offset, count) || !window->files[file].writable)
 		return -EIO;
-	if (pwrite(window->files[file].fd, data, count, offset) != (ssize_t)count)
+	if (pwrite(window->files[file].fd, data, count, (off_t)offset) != (ssize_t)count)
 		return -EIO;
 	return 0;
 }

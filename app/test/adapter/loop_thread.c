@@ -106,7 +106,9 @@ count_fds(void)
 	DIR *dir = opendir("/proc/self/fd");
 	unsigned int nb = 0;
 
-	while (dir != NULL && readdir(dir) != NULL)
+	if (dir == NULL)
+		return 0;
+	while (readdir(dir) != NULL)
 		nb++;
 	closedir(dir);
 	return nb;
@@ -119,19 +121,19 @@ test_dir_make(void)
 }
 
 void
-test_dir_remove(char *path)
+test_dir_remove(char *dir)
 {
-	GDir *dir = g_dir_open(path, 0, NULL);
+	GDir *files = g_dir_open(dir, 0, NULL);
 	const char *name;
 
-	while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-		g_autofree char *file = g_build_filename(path, name, NULL);
+	while (files != NULL && (name = g_dir_read_name(files)) != NULL) {
+		g_autofree char *file = g_build_filename(dir, name, NULL);
 
 		unlink(file);
 	}
-	g_dir_close(dir);
-	rmdir(path);
-	g_free(path);
+	g_dir_close(files);
+	rmdir(dir);
+	g_free(dir);
 }
 
 static void

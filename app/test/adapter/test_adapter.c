@@ -113,7 +113,7 @@ test_memory(void **state)
 	adapter_rig_defaults(&rig);
 	open_all(&rig, &dev, &drv);
 	assert_int_equal(tfe_mem_alloc(&dev.mem, 0, 64, 64, &buf), 0);
-	strcpy(buf.va, "from the front-end");
+	memcpy(buf.va, "from the front-end", sizeof("from the front-end"));
 	assert_string_equal((char *)drv.memory + TFE_MEM_OFFSET + (buf.gpa - TFE_MEM_GPA),
 			"from the front-end");
 	drv.memory[TFE_MEM_OFFSET + (buf.gpa - TFE_MEM_GPA)] = 'F';

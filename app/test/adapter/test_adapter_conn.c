@@ -162,7 +162,7 @@ static void
 test_vring_base(void **state)
 {
 	struct vhost_pci_adapter_vring_state *vring_state;
-	struct vhost_pci_msg msg;
+	struct vhost_pci_msg msg = { 0 };
 	struct adapter_rig rig;
 	struct tfe_dev dev;
 	struct drv drv;

@@ -278,7 +278,7 @@ test_random_guest(void **state)
 		uint64_t value = next_random(&seed) >> next_random(&seed) % 32;
 
 		if (next_random(&seed) % 4 == 0)
-			memset(drv.shared + next_random(&seed) % 0xff00, value, count);
+			memset(drv.shared + next_random(&seed) % 0xff00, (int)value, count);
 		if (next_random(&seed) % 2) {
 			offset &= ~3u;
 			count = 4;

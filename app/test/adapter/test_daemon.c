@@ -51,13 +51,13 @@ program(void)
 static int
 run(char *text, size_t text_bytes, const char *const *args)
 {
-	g_autoptr(GPtrArray) argv = g_ptr_array_new();
+	g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 	g_autofree char *out = NULL, *err = NULL;
 	int status;
 
-	g_ptr_array_add(argv, (void *)(uintptr_t)program());
+	g_ptr_array_add(argv, g_strdup(program()));
 	for (; *args != NULL; args++)
-		g_ptr_array_add(argv, (void *)(uintptr_t)*args);
+		g_ptr_array_add(argv, g_strdup(*args));
 	g_ptr_array_add(argv, NULL);
 	assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL,
 			&out, &err, &status, NULL));
@@ -78,7 +78,7 @@ notify_listen(const char *path)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	strcpy(addr.sun_path, path);
+	g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
 	unlink(path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	return fd;
@@ -159,7 +159,7 @@ qmp_listen(struct daemon_rig *rig)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
 	rig->qmp_path = g_build_filename(rig->dir, "qmp.sock", NULL);
-	strcpy(addr.sun_path, rig->qmp_path);
+	g_strlcpy(addr.sun_path, rig->qmp_path, sizeof(addr.sun_path));
 	rig->qmp_listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(rig->qmp_listen, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(rig->qmp_listen, 1), 0);

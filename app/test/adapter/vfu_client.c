@@ -45,7 +45,7 @@ vfc_connect(struct vfc *client, const char *path)
 		client->regions[i].fd = -1;
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path));
 	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (client->fd < 0)
 		return -errno;
@@ -87,13 +87,14 @@ vfc_msg_init(struct vfc_msg *msg, uint16_t command, const void *payload, size_t 
 int
 vfc_send(struct vfc *client, const struct vfc_msg *msg)
 {
+	struct vfc_msg copy = *msg; /* sendmsg() takes no const */
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(msg->fds))];
 	} control = { 0 };
 	struct iovec iov[] = {
-		{ .iov_base = (void *)(uintptr_t)&msg->hdr, .iov_len = sizeof(msg->hdr) },
-		{ .iov_base = (void *)(uintptr_t)msg->payload, .iov_len = msg->nb_bytes },
+		{ .iov_base = &copy.hdr, .iov_len = sizeof(copy.hdr) },
+		{ .iov_base = copy.payload, .iov_len = copy.nb_bytes },
 	};
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
 
@@ -456,5 +457,5 @@ vfc_map(const struct vfc_region *region, unsigned int area)
 {
 	return mmap(NULL, region->areas[area].size_bytes, PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_NORESERVE, region->fd,
-			region->fd_offset + region->areas[area].offset);
+			(off_t)(region->fd_offset + region->areas[area].offset));
 }
