@@ -186,10 +186,11 @@ record_set_vring_enable(struct frontend *frontend, struct vhost_pci_msg *msg)
 {
 	struct record_vring *vring = find_vring(frontend, msg);
 
-	/* "This request should be sent only when VHOST_USER_F_PROTOCOL_FEATURES..." */
-	if (vring == NULL || msg->payload.state.num > 1 ||
-			!(frontend->record.features &
-					UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES))
+	/*
+	 * "This request should be sent only when VHOST_USER_F_PROTOCOL_FEATURES has been
+	 * negotiated": it is always offered, and QEMU enables vrings before it sets features.
+	 */
+	if (vring == NULL || msg->payload.state.num > 1)
 		return -EINVAL;
 	vring->enable = msg->payload.state.num;
 	vring->got |= RECORD_VRING_ENABLE;
