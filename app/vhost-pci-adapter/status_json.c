@@ -3,6 +3,7 @@
  */
 
 #include <inttypes.h>
+#include <string.h>
 
 #include <json-glib/json-glib.h>
 
@@ -110,11 +111,12 @@ add_counters(JsonBuilder *json, const struct status_counter *counters, const voi
 {
 	json_builder_set_member_name(json, "counters");
 	json_builder_begin_object(json);
-	for (; counters->name != NULL; counters++)
-		add_int(json, counters->name,
-				(int64_t) *
-						(const uint64_t *)(const void *)((const char *)stats +
-								counters->offset));
+	for (; counters->name != NULL; counters++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)stats + counters->offset, sizeof(value));
+		add_int(json, counters->name, (int64_t)value);
+	}
 	json_builder_end_object(json);
 }
 
