@@ -543,6 +543,43 @@ test_nb_avail(void **state)
 	ring_close(&ring);
 }
 
+/* A look counts what the last burst has left, and leaves no trace. */
+static void
+test_look(void **state)
+{
+	struct vhost_pci_vring before;
+	struct vhost_pci_chain chain;
+	struct ring ring;
+	int i;
+
+	ring_open(&ring, *state);
+	for (i = 0; i <= ring.size; i++) {
+		before = *ring.vr;
+		assert_int_equal(vhost_pci_vring_enter_look(ring.vr), VHOST_PCI_VRING_ON);
+		assert_int_equal(vhost_pci_ring_look(ring.vr, ring.size), i);
+		assert_int_equal(vhost_pci_ring_look(ring.vr, 3), i < 3 ? i : 3);
+		assert_int_equal(vhost_pci_ring_look(ring.vr, 0), 0);
+		vhost_pci_vring_leave_look(ring.vr);
+		assert_memory_equal(&before, ring.vr, sizeof(before));
+		if (i < ring.size)
+			ring_offer_one(&ring, RING_LOW_GPA, 60, false);
+	}
+	/* All but one, in two bursts: a packed ring goes once around. */
+	for (i = 1; i < ring.size; i++) {
+		chain = take(&ring, VHOST_PCI_DEQUEUE);
+		ring_put(&ring, &chain, 0);
+		if (i == 7 || i == ring.size - 1) {
+			ring_end(&ring);
+			assert_int_equal(vhost_pci_ring_look(ring.vr, ring.size), ring.size - i);
+		}
+	}
+	chain = take(&ring, VHOST_PCI_DEQUEUE);
+	ring_put(&ring, &chain, 0);
+	ring_end(&ring);
+	assert_int_equal(vhost_pci_ring_look(ring.vr, ring.size), 0);
+	ring_close(&ring);
+}
+
 static void
 test_discard(void **state)
 {
@@ -689,6 +726,7 @@ static const struct CMUnitTest ring_tests[] = {
 	RING_BOTH_FORMATS(test_restore_segments),
 	RING_BOTH_FORMATS(test_drop_segs),
 	RING_BOTH_FORMATS(test_nb_avail),
+	RING_BOTH_FORMATS(test_look),
 	RING_BOTH_FORMATS(test_discard),
 	RING_BOTH_FORMATS(test_end_without_put),
 	RING_BOTH_FORMATS(test_end_without_call_fd),

@@ -403,6 +403,28 @@ test_avail_idx_jump(void **state)
 	ring_close(&ring);
 }
 
+/* Who only looks neither breaks a ring nor takes over an index that nobody has checked. */
+static void
+test_look_at_avail_idx(void **state)
+{
+	static const uint16_t jumps[] = { 9, 10, 0x7fff, 0x8000, 0xffff };
+	struct ring ring;
+	unsigned int i;
+
+	(void)state;
+	ring_open(&ring, &plain_conf);
+	for (i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		ring_start(&ring, 0xfffe);
+		ring.avail->idx = (uint16_t)(0xfffe + jumps[i]);
+		assert_int_equal(vhost_pci_ring_look(ring.vr, 8), 0);
+		assert_int_equal(ring.vr->error, VHOST_PCI_VRING_OK);
+		assert_int_equal(ring.vr->avail_seen, 0xfffe);
+	}
+	ring.avail->idx = (uint16_t)(0xfffe + 8);
+	assert_int_equal(vhost_pci_ring_look(ring.vr, 8), 8);
+	ring_close(&ring);
+}
+
 /* The index is loaded once for a burst of chains, and not before it has been used up. */
 static void
 test_avail_idx_read_once(void **state)
@@ -438,6 +460,7 @@ static const struct CMUnitTest split_tests[] = {
 	cmocka_unit_test(test_ask_no_kick_by_event),
 	cmocka_unit_test(test_ask_no_kick_from_full_ring),
 	cmocka_unit_test(test_avail_idx_jump),
+	cmocka_unit_test(test_look_at_avail_idx),
 	cmocka_unit_test(test_avail_idx_read_once),
 };
 

@@ -43,6 +43,7 @@ test_enter_by_mode(void **state)
 struct pausing {
 	struct vhost_pci_vring vr;
 	uint32_t left; /* The burst is over. */
+	uint32_t seen; /* It was when the pause was. */
 };
 
 static void *
@@ -52,7 +53,8 @@ pause_thread(void *arg)
 
 	vhost_pci_vring_pause(&pausing->vr);
 	/* The flag is stored before the burst ends, the burst ends before the pause does. */
-	return (void *)(uintptr_t)vhost_pci_load_relaxed(&pausing->left);
+	pausing->seen = vhost_pci_load_relaxed(&pausing->left);
+	return NULL;
 }
 
 static void
@@ -65,7 +67,6 @@ test_pause_waits_for_burst(void **state)
 	vhost_pci_vring_init(&pausing.vr, 0);
 	for (round = 0; round < 200; round++) {
 		pthread_t thread;
-		void *left;
 
 		pausing.left = 0;
 		vhost_pci_vring_resume(&pausing.vr, VHOST_PCI_VRING_ON);
@@ -75,9 +76,62 @@ test_pause_waits_for_burst(void **state)
 			vhost_pci_relax(&spins);
 		vhost_pci_store_relaxed(&pausing.left, 1);
 		vhost_pci_vring_leave(&pausing.vr);
-		assert_int_equal(pthread_join(thread, &left), 0);
-		assert_true(left != NULL);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(pausing.seen, 1);
 		assert_int_equal(vhost_pci_vring_enter(&pausing.vr), VHOST_PCI_VRING_OFF);
+	}
+}
+
+/* A look from another thread neither opens the gate for control while a burst is inside ... */
+static void
+test_look_does_not_end_a_burst(void **state)
+{
+	static struct pausing pausing;
+	unsigned int spins = 0;
+	pthread_t thread;
+
+	(void)state;
+	vhost_pci_vring_init(&pausing.vr, 0);
+	vhost_pci_vring_resume(&pausing.vr, VHOST_PCI_VRING_ON);
+	assert_int_equal(vhost_pci_vring_enter(&pausing.vr), VHOST_PCI_VRING_ON);
+	assert_int_equal(vhost_pci_vring_enter_look(&pausing.vr), VHOST_PCI_VRING_ON);
+	vhost_pci_vring_leave_look(&pausing.vr);
+	assert_int_equal(pthread_create(&thread, NULL, pause_thread, &pausing), 0);
+	while (vhost_pci_load_relaxed(&pausing.vr.mode) != VHOST_PCI_VRING_OFF)
+		vhost_pci_relax(&spins);
+	assert_int_equal(vhost_pci_vring_enter_look(&pausing.vr), VHOST_PCI_VRING_OFF);
+	vhost_pci_store_relaxed(&pausing.left, 1);
+	vhost_pci_vring_leave(&pausing.vr);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(pausing.seen, 1);
+}
+
+/* ... nor is it overlooked itself, whatever the burst does. */
+static void
+test_pause_waits_for_looks(void **state)
+{
+	static struct pausing pausing;
+	unsigned int round, spins = 0;
+
+	(void)state;
+	vhost_pci_vring_init(&pausing.vr, 0);
+	for (round = 0; round < 100; round++) {
+		pthread_t thread;
+
+		pausing.left = 0;
+		vhost_pci_vring_resume(&pausing.vr, VHOST_PCI_VRING_ON);
+		assert_int_equal(vhost_pci_vring_enter_look(&pausing.vr), VHOST_PCI_VRING_ON);
+		assert_int_equal(vhost_pci_vring_enter_look(&pausing.vr), VHOST_PCI_VRING_ON);
+		assert_int_equal(vhost_pci_vring_enter(&pausing.vr), VHOST_PCI_VRING_ON);
+		vhost_pci_vring_leave(&pausing.vr);
+		assert_int_equal(pthread_create(&thread, NULL, pause_thread, &pausing), 0);
+		while (vhost_pci_load_relaxed(&pausing.vr.mode) != VHOST_PCI_VRING_OFF)
+			vhost_pci_relax(&spins);
+		vhost_pci_vring_leave_look(&pausing.vr);
+		vhost_pci_store_relaxed(&pausing.left, 1);
+		vhost_pci_vring_leave_look(&pausing.vr);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(pausing.seen, 1);
 	}
 }
 
@@ -159,9 +213,34 @@ struct traffic {
 	struct ring ring;
 	uint64_t nb_taken;    /* By the polling thread. */
 	uint64_t nb_returned; /* By the driver. */
+	uint64_t nb_looks;
+	uint64_t nb_wrong; /* Looks that counted more than the queue size. */
 	uint32_t stop_driver;
 	uint32_t stop_polling;
 };
+
+/* Someone who asks all the time how full the queue is. */
+static void *
+looking_thread(void *arg)
+{
+	struct traffic *traffic = arg;
+	struct vhost_pci_vring *vr = traffic->ring.vr;
+	unsigned int spins = 0;
+
+	while (vhost_pci_load_relaxed(&traffic->stop_polling) == 0) {
+		if (vhost_pci_vring_enter_look(vr) == VHOST_PCI_VRING_OFF) {
+			vhost_pci_relax(&spins);
+			continue;
+		}
+		traffic->nb_wrong += vhost_pci_ring_look(vr, vr->size) > vr->size;
+		vhost_pci_vring_leave_look(vr);
+		vhost_pci_count(&traffic->nb_looks, 1);
+		/* There may be one processor only. */
+		if ((traffic->nb_looks & 1023) == 0)
+			sched_yield();
+	}
+	return NULL;
+}
 
 static void *
 polling_thread(void *arg)
@@ -270,7 +349,7 @@ test_memory_moves_below_traffic(void **state)
 	};
 	static struct traffic traffic;
 	struct vhost_pci_mem *table[NB_MOVES];
-	pthread_t polling, driver;
+	pthread_t polling, driver, looking;
 	unsigned int i, spins = 0;
 
 	memset(&traffic, 0, sizeof(traffic));
@@ -278,6 +357,7 @@ test_memory_moves_below_traffic(void **state)
 	memset(traffic.ring.mem->region[RING_REGION_LOW].va, 0x5a, RING_BUF_BYTES);
 	assert_int_equal(pthread_create(&polling, NULL, polling_thread, &traffic), 0);
 	assert_int_equal(pthread_create(&driver, NULL, driver_thread, &traffic), 0);
+	assert_int_equal(pthread_create(&looking, NULL, looking_thread, &traffic), 0);
 	for (i = 0; i < NB_MOVES; i++) {
 		uint64_t seen = vhost_pci_load_relaxed(&traffic.nb_taken);
 
@@ -296,6 +376,9 @@ test_memory_moves_below_traffic(void **state)
 	assert_int_equal(pthread_join(driver, NULL), 0);
 	vhost_pci_store_relaxed(&traffic.stop_polling, 1);
 	assert_int_equal(pthread_join(polling, NULL), 0);
+	assert_int_equal(pthread_join(looking, NULL), 0);
+	assert_true(traffic.nb_looks > 0);
+	assert_int_equal(traffic.nb_wrong, 0);
 	assert_int_equal(traffic.ring.vr->error, VHOST_PCI_VRING_OK);
 	assert_int_equal(traffic.nb_taken, traffic.nb_returned);
 	vhost_pci_vring_unmap(traffic.ring.vr);
@@ -347,6 +430,8 @@ test_break_during_pause(void **state)
 static const struct CMUnitTest vring_gate_tests[] = {
 	cmocka_unit_test(test_enter_by_mode),
 	cmocka_unit_test(test_pause_waits_for_burst),
+	cmocka_unit_test(test_look_does_not_end_a_burst),
+	cmocka_unit_test(test_pause_waits_for_looks),
 	cmocka_unit_test(test_gate_guards_plain_fields),
 	RING_BOTH_FORMATS(test_memory_moves_below_traffic),
 	cmocka_unit_test(test_break_during_pause),

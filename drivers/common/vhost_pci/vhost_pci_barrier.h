@@ -66,6 +66,12 @@ typedef uint32_t __attribute__((__may_alias__)) vhost_pci_word32;
 /** One load; acquires, and is done after each earlier vhost_pci_store_full() was seen. */
 #define vhost_pci_load_full(ptr) __atomic_load_n((ptr), __ATOMIC_SEQ_CST)
 
+/** Add to what several threads count; seen before any later vhost_pci_load_full() is done. */
+#define vhost_pci_add_full(ptr, nb) ((void)__atomic_fetch_add((ptr), (nb), __ATOMIC_SEQ_CST))
+
+/** Subtract again; everything before it is visible to a partner that load-acquires the value. */
+#define vhost_pci_sub_release(ptr, nb) ((void)__atomic_fetch_sub((ptr), (nb), __ATOMIC_RELEASE))
+
 /** Count events: one thread adds, any thread reads with vhost_pci_load_relaxed(). */
 #define vhost_pci_count(ptr, nb)                                                                   \
 	vhost_pci_store_relaxed((ptr), vhost_pci_load_relaxed(ptr) + (nb))

@@ -54,18 +54,11 @@ vhost_pci_packed_advance(const struct vhost_pci_vring *vr, uint16_t *slot, bool 
 	*slot = (uint16_t)next;
 }
 
-/**
- * Descriptors from the current one on that are available, up to a bound.
- *
- * @param max	Where to stop counting.
- * @return 0 to @p max. Counts descriptors, not chains: a look from outside of a burst.
- */
-static inline int
-vhost_pci_packed_nb_avail(const struct vhost_pci_vring *vr, uint16_t max)
+/** Descriptors from a slot on that are available, up to a bound: not chains. */
+static inline uint16_t
+vhost_pci_packed_count(const struct vhost_pci_vring *vr, uint16_t slot, bool wrap, uint16_t max)
 {
-	uint16_t slot = vr->avail_idx;
-	bool wrap = vr->avail_wrap;
-	int nb;
+	uint16_t nb;
 
 	for (nb = 0; nb < max; nb++) {
 		uint16_t flags = vhost_pci_load_relaxed(&vr->packed.desc[slot].flags);
@@ -75,6 +68,23 @@ vhost_pci_packed_nb_avail(const struct vhost_pci_vring *vr, uint16_t max)
 		vhost_pci_packed_advance(vr, &slot, &wrap, 1);
 	}
 	return nb;
+}
+
+/** See vhost_pci_ring_nb_avail(). */
+static inline int
+vhost_pci_packed_nb_avail(const struct vhost_pci_vring *vr, uint16_t max)
+{
+	return vhost_pci_packed_count(vr, vr->avail_idx, vr->avail_wrap, max);
+}
+
+/** See vhost_pci_ring_look(). */
+static inline uint16_t
+vhost_pci_packed_look(const struct vhost_pci_vring *vr, uint16_t max)
+{
+	uint16_t shown = vhost_pci_load_relaxed(&vr->avail_shown);
+
+	return vhost_pci_packed_count(vr, shown & VHOST_PCI_BASE_SLOT_MASK,
+			shown >> VHOST_PCI_BASE_WRAP_BIT, max);
 }
 
 /** See vhost_pci_ring_next(). */

@@ -11,7 +11,7 @@
  * A burst: vhost_pci_vring_enter(); vhost_pci_ring_begin(); per packet vhost_pci_ring_next() and
  * vhost_pci_ring_put(); vhost_pci_ring_end(); vhost_pci_vring_leave().
  *
- * All functions: the thread that polls the queue, inside the gate.
+ * All functions but vhost_pci_ring_look(): the thread that polls the queue, inside the gate.
  */
 
 #ifndef VHOST_PCI_RING_H
@@ -125,6 +125,7 @@ vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format 
 {
 	if (vr->nb_unflushed == 0)
 		return;
+	vhost_pci_vring_show_avail(vr, format == VHOST_PCI_PACKED);
 	vhost_pci_ring_flush(vr, format);
 	vhost_pci_fence_full();
 	/* Without an fd the driver polls, or has one sent later: nobody is called. */
@@ -160,6 +161,23 @@ static inline int
 vhost_pci_ring_nb_avail(struct vhost_pci_vring *vr, uint16_t max)
 {
 	int nb = vr->is_packed ? vhost_pci_packed_nb_avail(vr, max) : vhost_pci_split_nb_avail(vr);
+
+	return nb > max ? max : nb;
+}
+
+/**
+ * What vhost_pci_ring_nb_avail() counts, as of the last burst's end, for other threads: nothing
+ * is changed, and what no driver does counts as nothing.
+ *
+ * @param max	Enough is enough; up to the queue size.
+ * @return 0 to @p max.
+ *
+ * Any thread, between vhost_pci_vring_enter_look() and vhost_pci_vring_leave_look().
+ */
+static inline uint16_t
+vhost_pci_ring_look(const struct vhost_pci_vring *vr, uint16_t max)
+{
+	uint16_t nb = vr->is_packed ? vhost_pci_packed_look(vr, max) : vhost_pci_split_look(vr);
 
 	return nb > max ? max : nb;
 }

@@ -67,6 +67,22 @@ vhost_pci_split_nb_avail(struct vhost_pci_vring *vr)
 	return nb;
 }
 
+/** See vhost_pci_ring_look(). */
+static inline uint16_t
+vhost_pci_split_look(const struct vhost_pci_vring *vr)
+{
+	/* In this order: the driver offers what goes beyond a queue size only once it has seen
+	 * the used index that was stored after avail_shown.
+	 */
+	uint16_t seen = vhost_pci_load_acquire(&vr->split.avail->idx);
+	uint16_t nb = (uint16_t)(seen - vhost_pci_load_relaxed(&vr->avail_shown));
+
+	/* The polling thread has taken more in the meantime; or the driver's index is wrong, which
+	 * is the polling thread's to find.
+	 */
+	return nb <= vr->size ? nb : 0;
+}
+
 /** See vhost_pci_ring_next(). */
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_split_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,

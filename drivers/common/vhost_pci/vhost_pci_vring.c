@@ -9,10 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/** Slot and wrap counter in one half of a packed ring's base (vhost-user, SET_VRING_BASE). */
-#define BASE_WRAP_BIT  15
-#define BASE_SLOT_MASK ((1u << BASE_WRAP_BIT) - 1)
-
 /** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
 enum {
 	ALIGN_DESC = 16,
@@ -209,7 +205,7 @@ vhost_pci_vring_unmap(struct vhost_pci_vring *vr)
 static int
 set_base_packed(struct vhost_pci_vring *vr, uint32_t base)
 {
-	uint16_t avail = base & BASE_SLOT_MASK;
+	uint16_t avail = base & VHOST_PCI_BASE_SLOT_MASK;
 	uint16_t used;
 
 	/* DPDK's virtio_user and vhost library know of the avail half only, and leave the used one
@@ -217,13 +213,13 @@ set_base_packed(struct vhost_pci_vring *vr, uint32_t base)
 	 */
 	if (base >> 16 == 0)
 		base |= base << 16;
-	used = (base >> 16) & BASE_SLOT_MASK;
+	used = (base >> 16) & VHOST_PCI_BASE_SLOT_MASK;
 	if (avail >= vr->size || used >= vr->size)
 		return -EINVAL;
 	vr->avail_idx = avail;
-	vr->avail_wrap = (base >> BASE_WRAP_BIT) & 1;
+	vr->avail_wrap = (base >> VHOST_PCI_BASE_WRAP_BIT) & 1;
 	vr->used_idx = used;
-	vr->used_wrap = (base >> (16 + BASE_WRAP_BIT)) & 1;
+	vr->used_wrap = (base >> (16 + VHOST_PCI_BASE_WRAP_BIT)) & 1;
 	return 0;
 }
 
@@ -240,6 +236,7 @@ vhost_pci_vring_set_base(struct vhost_pci_vring *vr, uint32_t base)
 		vr->used_idx = (uint16_t)base;
 	}
 	vr->avail_seen = vr->avail_idx;
+	vhost_pci_vring_show_avail(vr, vr->is_packed);
 	/* As far away as it can be: it is written at the first opportunity. */
 	vr->kick_event = (uint16_t)(vr->avail_idx + 0x8000);
 	vr->signalled_idx = vr->used_idx;
@@ -254,8 +251,8 @@ vhost_pci_vring_get_base(const struct vhost_pci_vring *vr)
 {
 	if (!vr->is_packed)
 		return vr->avail_idx;
-	return vr->avail_idx | (uint32_t)vr->avail_wrap << BASE_WRAP_BIT |
-			(vr->used_idx | (uint32_t)vr->used_wrap << BASE_WRAP_BIT) << 16;
+	return vr->avail_idx | (uint32_t)vr->avail_wrap << VHOST_PCI_BASE_WRAP_BIT |
+			(vr->used_idx | (uint32_t)vr->used_wrap << VHOST_PCI_BASE_WRAP_BIT) << 16;
 }
 
 void
@@ -263,9 +260,11 @@ vhost_pci_vring_pause(struct vhost_pci_vring *vr)
 {
 	unsigned int spins = 0;
 
-	/* Partner: vhost_pci_vring_enter(), which stores busy and then loads mode. */
+	/* Partners: vhost_pci_vring_enter(), which stores busy and then loads mode, and
+	 * vhost_pci_vring_enter_look(), which does so with nb_lookers.
+	 */
 	vhost_pci_store_full(&vr->mode, VHOST_PCI_VRING_OFF);
-	while (vhost_pci_load_full(&vr->busy) != 0)
+	while (vhost_pci_load_full(&vr->busy) != 0 || vhost_pci_load_full(&vr->nb_lookers) != 0)
 		vhost_pci_relax(&spins);
 }
 
@@ -287,15 +286,14 @@ signal_fd(int fd)
 		errno = saved_errno;
 }
 
-int
-vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error)
+void
+vhost_pci_vring_set_broken(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error)
 {
-	if (vhost_pci_load_relaxed(&vr->error) == VHOST_PCI_VRING_OK) {
-		vhost_pci_store_relaxed(&vr->error, error);
-		vhost_pci_store_relaxed(&vr->mode, VHOST_PCI_VRING_OFF);
-		signal_fd(vr->broken_fd);
-	}
-	return -EPROTO;
+	if (vhost_pci_load_relaxed(&vr->error) != VHOST_PCI_VRING_OK)
+		return;
+	vhost_pci_store_relaxed(&vr->error, error);
+	vhost_pci_store_relaxed(&vr->mode, VHOST_PCI_VRING_OFF);
+	signal_fd(vr->broken_fd);
 }
 
 void

@@ -5,15 +5,18 @@
 /**
  * @file
  * A vring as the back-end sees it: the memory of one virtqueue of the front-end, its indexes,
- * and the gate between the control thread and the thread that polls it.
+ * and the gate between the control thread, the thread that polls it, and those that only look.
  *
  * Ownership: the control thread writes a vring only while it is paused; the polling thread
- * touches it only between vhost_pci_vring_enter() and vhost_pci_vring_leave(). The walk of the
- * ring itself is in vhost_pci_ring.h.
+ * touches it only between vhost_pci_vring_enter() and vhost_pci_vring_leave(), any other thread
+ * only looks at it, between vhost_pci_vring_enter_look() and vhost_pci_vring_leave_look(). The
+ * walk of the ring itself is in vhost_pci_ring.h.
  */
 
 #ifndef VHOST_PCI_VRING_H
 #define VHOST_PCI_VRING_H
+
+#include <errno.h>
 
 #include <linux/virtio_ring.h>
 
@@ -22,6 +25,10 @@
 
 /** Largest queue size of either format (VIRTIO 2.7, 2.8). */
 #define VHOST_PCI_VRING_MAX_SIZE 32768
+
+/** Slot and wrap counter in one half of a packed ring's base (vhost-user, SET_VRING_BASE). */
+#define VHOST_PCI_BASE_WRAP_BIT  15
+#define VHOST_PCI_BASE_SLOT_MASK ((1u << VHOST_PCI_BASE_WRAP_BIT) - 1)
 
 /** What a polling thread may do with a vring at the moment. */
 enum vhost_pci_vring_mode {
@@ -112,12 +119,16 @@ struct vhost_pci_vring {
 	uint16_t flush_flags;   /**< Packed: its flags, withheld until the flush. */
 	uint16_t nb_unflushed;  /**< Used entries written but not yet published. */
 	uint16_t kick_event;    /**< Split: the avail event last written. */
+	uint16_t avail_shown;   /**< Atomic: the avail half of the base, for threads that look. */
 	uint32_t nb_segs;       /**< Segments in use in segs. */
 	bool notify_peer;       /**< The front-end is asked to kick (interrupt mode). */
 	uint32_t busy;          /**< The gate's other half: 1 inside a burst. */
 	struct vhost_pci_mem_cache cache;
 	struct vhost_pci_vring_stats stats;
 	enum vhost_pci_vring_error error; /**< Set once, with the atomic accessors. */
+
+	/* Written by threads that look; here they are in nobody's way. */
+	VHOST_PCI_CACHE_ALIGNED uint32_t nb_lookers; /**< Atomic: those inside the gate. */
 
 	/* Owned by control. */
 	VHOST_PCI_CACHE_ALIGNED uint64_t desc_uva;
@@ -191,14 +202,18 @@ int vhost_pci_vring_set_base(struct vhost_pci_vring *vr, uint32_t base);
 uint32_t vhost_pci_vring_get_base(const struct vhost_pci_vring *vr);
 
 /**
- * Stop the polling thread's use of a vring and wait until a burst that is under way is over.
+ * Stop all use of a vring and wait until a burst and the looks that are under way are over.
  *
- * Waits for at most one burst; control may then change the vring. Control thread.
+ * Waits for at most one burst and one look of each thread; control may then change the vring.
+ * Control thread.
  */
 void vhost_pci_vring_pause(struct vhost_pci_vring *vr);
 
 /** Let the polling thread use a vring again, in the given mode. Control thread. */
 void vhost_pci_vring_resume(struct vhost_pci_vring *vr, enum vhost_pci_vring_mode mode);
+
+/** What vhost_pci_vring_break() does; the same thread. */
+void vhost_pci_vring_set_broken(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error);
 
 /**
  * Declare a vring broken: the first error is kept, control is woken, and no burst uses the ring
@@ -206,13 +221,31 @@ void vhost_pci_vring_resume(struct vhost_pci_vring *vr, enum vhost_pci_vring_mod
  *
  * The thread that polls the queue.
  */
-int vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error);
+static inline int
+vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error)
+{
+	vhost_pci_vring_set_broken(vr, error);
+	return -EPROTO;
+}
 
 /**
  * Tell the peer, without regard to what it wants: one write that never blocks, or one store to
  * a doorbell. The thread that polls the queue, or control while the vring is paused.
  */
 void vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier);
+
+/**
+ * Let other threads see how far chains have been taken: slot and wrap counter at once.
+ *
+ * The thread that polls the queue, or control while the vring is paused.
+ */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_vring_show_avail(struct vhost_pci_vring *vr, const bool is_packed)
+{
+	uint32_t wrap = is_packed ? (uint32_t)vr->avail_wrap << VHOST_PCI_BASE_WRAP_BIT : 0;
+
+	vhost_pci_store_relaxed(&vr->avail_shown, (uint16_t)(vr->avail_idx | wrap));
+}
 
 /**
  * Enter the gate.
@@ -243,6 +276,37 @@ static inline void
 vhost_pci_vring_leave(struct vhost_pci_vring *vr)
 {
 	vhost_pci_store_release(&vr->busy, 0);
+}
+
+/**
+ * Enter the gate in order to look, and change nothing, while another thread may poll the queue.
+ *
+ * @return What the polling thread may do; unless it is VHOST_PCI_VRING_OFF,
+ *	   vhost_pci_vring_leave_look() follows, and soon: control waits for it.
+ *
+ * Any thread, any number of them. Partner: vhost_pci_vring_pause().
+ */
+static inline enum vhost_pci_vring_mode
+vhost_pci_vring_enter_look(struct vhost_pci_vring *vr)
+{
+	uint32_t mode = vhost_pci_load_relaxed(&vr->mode);
+
+	/* A paused vring is left alone: a pause shall not wait for ever new looks. */
+	if (mode == VHOST_PCI_VRING_OFF)
+		return VHOST_PCI_VRING_OFF;
+	/* As in vhost_pci_vring_enter(), with a count in the place of the flag. */
+	vhost_pci_add_full(&vr->nb_lookers, 1);
+	mode = vhost_pci_load_full(&vr->mode);
+	if (vhost_pci_unlikely(mode == VHOST_PCI_VRING_OFF))
+		vhost_pci_sub_release(&vr->nb_lookers, 1);
+	return (enum vhost_pci_vring_mode)mode;
+}
+
+/** Leave the gate after a look. The thread that entered. Partner: vhost_pci_vring_pause(). */
+static inline void
+vhost_pci_vring_leave_look(struct vhost_pci_vring *vr)
+{
+	vhost_pci_sub_release(&vr->nb_lookers, 1);
 }
 
 #endif /* VHOST_PCI_VRING_H */
