@@ -173,13 +173,14 @@ vhost_pci_queue_count_t
 vhost_pci_rx_queue_count(void *queue)
 {
 	struct vhost_pci_rxq *rxq = queue;
-	int nb;
+	uint16_t nb;
 
-	if (vhost_pci_vring_enter(rxq->vr) == VHOST_PCI_VRING_OFF)
+	/* Called by any thread, while another one polls. */
+	if (vhost_pci_vring_enter_look(rxq->vr) == VHOST_PCI_VRING_OFF)
 		return 0;
-	nb = vhost_pci_ring_nb_avail(rxq->vr, rxq->vr->size);
-	vhost_pci_vring_leave(rxq->vr);
-	return nb < 0 ? 0 : (vhost_pci_queue_count_t)nb;
+	nb = vhost_pci_ring_look(rxq->vr, rxq->vr->size);
+	vhost_pci_vring_leave_look(rxq->vr);
+	return nb;
 }
 
 /** Whether the chain at an offset from the next one is there: 1, 0, or -EINVAL beyond the ring. */
@@ -188,11 +189,11 @@ chain_is_there(struct vhost_pci_vring *vr, uint16_t offset)
 {
 	int nb = -EINVAL;
 
-	if (vhost_pci_vring_enter(vr) == VHOST_PCI_VRING_OFF)
+	if (vhost_pci_vring_enter_look(vr) == VHOST_PCI_VRING_OFF)
 		return 0;
 	if (offset < vr->size)
-		nb = vhost_pci_ring_nb_avail(vr, (uint16_t)(offset + 1)) > offset;
-	vhost_pci_vring_leave(vr);
+		nb = vhost_pci_ring_look(vr, (uint16_t)(offset + 1)) > offset;
+	vhost_pci_vring_leave_look(vr);
 	return nb;
 }
 
