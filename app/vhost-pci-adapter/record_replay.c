@@ -180,6 +180,9 @@ make_vring_err(const struct record *record, unsigned int i, struct vhost_pci_msg
 static bool
 make_vring_enable(const struct record *record, unsigned int i, struct vhost_pci_msg *msg)
 {
+	/* [ADP-9.10]: a front-end may have said so before it set its features */
+	if (!(record->features & (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)))
+		return false;
 	return make_vring_state(record, i, msg, RECORD_VRING_ENABLE, record->vrings[i].enable);
 }
 
