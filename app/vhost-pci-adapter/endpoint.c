@@ -165,6 +165,7 @@ endpoint_begin(struct endpoint *endpoint, int fd)
 	vhost_pci_log(VHOST_PCI_LOG_INFO, "%s: front-end %" PRIu64 " has connected",
 			endpoint->config.name, config.conn_id);
 	endpoint_adopt(endpoint, frontend);
+	endpoint->peak = MAX(endpoint->peak, endpoint_nb_frontends(endpoint));
 }
 
 /* Fds have run out: look again later, since the socket stays ready. */

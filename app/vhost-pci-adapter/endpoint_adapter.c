@@ -247,7 +247,7 @@ endpoint_retire_adapter(struct endpoint_adapter *ea)
  * the adapter is to be destroyed.
  */
 static int
-endpoint_review_adapter(struct endpoint_adapter *ea, bool is_needed)
+endpoint_review_adapter(struct endpoint_adapter *ea, bool is_surplus)
 {
 	const struct endpoint_config *config = &ea->endpoint->config;
 	int64_t idle_ms;
@@ -261,7 +261,7 @@ endpoint_review_adapter(struct endpoint_adapter *ea, bool is_needed)
 	idle_ms = (g_get_monotonic_time() - ea->idle_since) / 1000;
 	if (adapter_is_retired(ea->adapter) ||
 			(config->peer_memory == NULL &&
-					(idle_ms >= config->linger_ms || is_needed)))
+					(idle_ms >= config->linger_ms || is_surplus)))
 		endpoint_retire_adapter(ea);
 	if (adapter_is_retired(ea->adapter))
 		return adapter_is_attached(ea->adapter) ? 0 : -1;
@@ -301,8 +301,9 @@ endpoint_review(void *opaque)
 	}
 	for (unsigned int i = endpoint->adapters->len; i-- > 0;) {
 		struct endpoint_adapter *ea = g_ptr_array_index(endpoint->adapters, i);
-		bool is_needed = endpoint->adapters->len > endpoint->config.max_frontends;
-		int ms = endpoint_review_adapter(ea, is_needed);
+		/* a machine that was started anew has a new adapter: it may need the old one's bus */
+		bool is_surplus = endpoint->adapters->len > endpoint->peak;
+		int ms = endpoint_review_adapter(ea, is_surplus);
 
 		if (ms < 0)
 			g_ptr_array_remove_index(endpoint->adapters, i);

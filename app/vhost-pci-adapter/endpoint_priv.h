@@ -47,6 +47,7 @@ struct endpoint {
 	GSource *review;     /**< endpoint_review() is to be called */
 	GSource *linger;     /**< and at this time */
 	bool is_retiring;
+	unsigned int peak; /**< most front-ends that were there at a time */
 
 	/* what the last driver could do of what is configured [ADP-10.4] */
 	uint64_t features;

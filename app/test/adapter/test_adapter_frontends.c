@@ -269,12 +269,35 @@ test_connect(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* A machine that is started anew: its old adapter makes room at once, however long it may linger. */
+static void
+test_restarted(void **state)
+{
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	rig.config.linger_ms = 60000;
+	adapter_rig_start(&rig);
+	for (unsigned int round = 0; round < 3; round++) {
+		adapter_rig_open_frontend(&rig, &dev);
+		assert_int_equal(adapter_rig_nb_adapters(&rig), 1);
+		assert_int_equal(rig.nb_gone, round);
+		tfe_dev_close(&dev);
+		adapter_rig_settle(&rig);
+	}
+	assert_int_equal(adapter_rig_nb_adapters(&rig), 1);
+	adapter_rig_stop(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_qemu),
 	cmocka_unit_test(test_virtio_user),
 	cmocka_unit_test(test_no_protocol_features),
 	cmocka_unit_test(test_many),
 	cmocka_unit_test(test_connect),
+	cmocka_unit_test(test_restarted),
 };
 
 REGISTER_TEST_GROUP(adapter_frontends_autotest, tests, NULL, NULL);
