@@ -144,6 +144,21 @@ test_sockets_and_files_are_no_notifiers(void **state)
 }
 
 static void
+test_refused_sockets_are_closed_without_waiting(void **state)
+{
+	struct session_peer *peer = *state;
+	uint32_t request;
+
+	for (request = VHOST_USER_SET_VRING_KICK; request <= VHOST_USER_SET_VRING_ERR; request++) {
+		int fd = test_lingering_socket();
+
+		assert_int_equal(peer_send_vring_fd(peer, request, 1, fd), -EINVAL);
+		assert_false(test_socket_lingers(fd));
+		close(fd);
+	}
+}
+
+static void
 test_fd_index_beyond_the_last_vring(void **state)
 {
 	static const unsigned int indexes[] = { PEER_NB_VRINGS, 0xff };
@@ -175,6 +190,7 @@ static const struct CMUnitTest tests[] = {
 	UP_TEST(test_call_pipe_without_a_reader_raises_no_signal),
 	UP_TEST(test_call_pipe_carries_8_bytes),
 	UP_TEST(test_sockets_and_files_are_no_notifiers),
+	UP_TEST(test_refused_sockets_are_closed_without_waiting),
 	PEER_TEST(test_fd_index_beyond_the_last_vring),
 };
 

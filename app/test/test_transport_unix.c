@@ -270,7 +270,7 @@ test_more_fds_than_any_message_takes(void **state)
 		fds[i] = test_eventfd();
 	nb_fds = test_nb_fds();
 	write_fds(conn, &wire, wire_bytes(&wire), fds, 64);
-	assert_int_equal(receive(conn), -EMFILE);
+	assert_int_equal(receive(conn), -E2BIG);
 	assert_int_equal(test_nb_fds(), nb_fds);
 	for (i = 0; i < 64; i++)
 		close(fds[i]);
@@ -290,6 +290,59 @@ test_fds_with_every_byte(void **state)
 		write_fds(conn, bytes + i, 1, &fd, 1);
 	assert_int_equal(receive(conn), -E2BIG);
 	assert_int_equal(test_nb_fds(), nb_fds);
+	close(fd);
+}
+
+/* A socket can be sent as well, of which a close would wait. */
+static void
+test_lingering_sockets(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+	int fds[64];
+	int i;
+
+	for (i = 0; i < 64; i++)
+		fds[i] = test_lingering_socket();
+	write_fds(conn, &wire, wire_bytes(&wire), fds, 64);
+	assert_int_equal(receive(conn), -E2BIG);
+	for (i = 0; i < 64; i++) {
+		assert_false(test_socket_lingers(fds[i]));
+		close(fds[i]);
+	}
+}
+
+/* Nor does the end of a connection wait for what was sent and not received. */
+static void
+test_lingering_sockets_left_in_a_connection(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_call(1);
+	int fds[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		fds[i] = test_lingering_socket();
+		write_fds(conn, &wire, wire_bytes(&wire), &fds[i], 1);
+	}
+	vhost_pci_transport_close(conn->transport);
+	conn->transport = NULL;
+	for (i = 0; i < 3; i++) {
+		assert_false(test_socket_lingers(fds[i]));
+		close(fds[i]);
+	}
+}
+
+static void
+test_channel_of_a_lingering_socket(void **state)
+{
+	struct vhost_pci_transport *channel;
+	int fd = test_lingering_socket();
+
+	(void)state;
+	assert_int_equal(vhost_pci_unix_channel_create(dup(fd), &channel), 0);
+	vhost_pci_transport_close(channel);
+	assert_false(test_socket_lingers(fd));
 	close(fd);
 }
 
@@ -539,6 +592,9 @@ static const struct CMUnitTest tests[] = {
 	CONN_TEST(test_fds_on_a_message_that_takes_none),
 	CONN_TEST(test_more_fds_than_any_message_takes),
 	CONN_TEST(test_fds_with_every_byte),
+	CONN_TEST(test_lingering_sockets),
+	CONN_TEST(test_lingering_sockets_left_in_a_connection),
+	CONN_TEST(test_channel_of_a_lingering_socket),
 	CONN_TEST(test_fds_when_the_process_has_no_more),
 	CONN_TEST(test_peer_that_closes_between_messages),
 	cmocka_unit_test(test_peer_that_closes_at_every_byte_of_a_message),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -60,6 +61,27 @@ test_memfd(uint64_t size, bool seal_shrink)
 	if (seal_shrink)
 		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	return fd;
+}
+
+int
+test_lingering_socket(void)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 3600 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	return fd;
+}
+
+bool
+test_socket_lingers(int fd)
+{
+	struct linger linger;
+	socklen_t bytes = sizeof(linger);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &bytes), 0);
+	return linger.l_onoff != 0;
 }
 
 int

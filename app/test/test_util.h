@@ -25,6 +25,12 @@ bool test_fd_is_open(int fd);
 /** A memory file of a size in bytes; sealed against shrinking where told. */
 int test_memfd(uint64_t size, bool seal_shrink);
 
+/** A socket whose last close would wait, with SO_LINGER. */
+int test_lingering_socket(void);
+
+/** Whether a socket has SO_LINGER: that of any of its fds. */
+bool test_socket_lingers(int fd);
+
 /** An eventfd, for a kick or a call. */
 int test_eventfd(void);
 

@@ -6,7 +6,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "vhost_pci_peer_fd.h"
 
 /** What a message of one id looks like, whatever the session's state. */
 struct syntax {
@@ -302,7 +303,6 @@ vhost_pci_msg_close_fds(struct vhost_pci_msg *msg)
 	unsigned int i;
 
 	for (i = 0; i < msg->nb_fds; i++)
-		if (msg->fds[i] >= 0)
-			close(msg->fds[i]);
+		vhost_pci_peer_fd_close(msg->fds[i]);
 	msg->nb_fds = 0;
 }

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vhost_pci_notify_fd.h"
+#include "vhost_pci_peer_fd.h"
 
 /**
  * Map what a region describes.
@@ -191,10 +191,8 @@ session_set_log_base(struct vhost_pci_session *session, struct vhost_pci_msg *ms
 static void
 close_log_fd(struct vhost_pci_session *session)
 {
-	if (session->log.fd >= 0)
-		close(session->log.fd);
-	if (session->log.reader >= 0)
-		close(session->log.reader);
+	vhost_pci_peer_fd_close(session->log.fd);
+	vhost_pci_peer_fd_close(session->log.reader);
 	session->log.fd = -1;
 	session->log.reader = -1;
 }

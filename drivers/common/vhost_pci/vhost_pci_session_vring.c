@@ -6,13 +6,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
 #include "vhost_pci_log.h"
 #include "vhost_pci_notify_fd.h"
+#include "vhost_pci_peer_fd.h"
 
 /** Bytes of the virtio-net header with and without num_buffers (VIRTIO 5.1.6, 5.1.6.1). */
 #define NET_HDR_BYTES_MODERN sizeof(struct virtio_net_hdr_mrg_rxbuf)
@@ -70,7 +70,7 @@ session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *v
 	if (session->ops.vring_changed != NULL)
 		session->ops.vring_changed(session->opaque, vr);
 	for (i = 0; i < session->nb_retired; i++)
-		close(session->retired[i]);
+		vhost_pci_peer_fd_close(session->retired[i]);
 	session->nb_retired = 0;
 	vhost_pci_vring_resume(vr, ring->mode);
 }
@@ -337,7 +337,7 @@ take_vring_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		return 0;
 	ret = vhost_pci_notify_fd_prepare(*fd);
 	if (ret < 0)
-		close(*fd);
+		vhost_pci_peer_fd_close(*fd);
 	return ret;
 }
 
@@ -390,7 +390,7 @@ set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 	if (fd >= 0)
 		ret = vhost_pci_notify_fd_hold(fd, &new_reader);
 	if (ret < 0) {
-		close(fd);
+		vhost_pci_peer_fd_close(fd);
 		return ret;
 	}
 	session_ring_pause(session, vr);

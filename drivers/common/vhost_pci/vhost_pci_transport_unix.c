@@ -17,8 +17,19 @@
 
 #include <linux/magic.h>
 
+#include "vhost_pci_peer_fd.h"
+
 /** Connections that may wait for an accept. */
 #define LISTEN_BACKLOG 128
+
+/**
+ * Fds that the kernel passes on with one piece of a stream: all of them are taken, for those that
+ * it drops itself it closes as it likes (SCM_MAX_FD, which no header has).
+ */
+#define PIECE_MAX_FDS 253
+
+/** Pieces that a closed connection may have left, and more: a socket's buffer holds fewer. */
+#define MAX_PIECES_LEFT 4096
 
 /** A transport and the message that is on its way in. */
 struct unix_transport {
@@ -36,10 +47,10 @@ struct unix_mapping {
 	size_t pages_bytes;
 };
 
-/** Room for the fds of a message, aligned for the control header. */
+/** Room for the fds of a piece, aligned for the control header. */
 union fds_control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(VHOST_PCI_MSG_MAX_FDS * sizeof(int))];
+	char bytes[CMSG_SPACE(PIECE_MAX_FDS * sizeof(int))];
 };
 
 /* Sockets */
@@ -204,14 +215,12 @@ receive_fds(struct vhost_pci_msg *msg, struct msghdr *message)
 			if (msg->nb_fds < VHOST_PCI_MSG_MAX_FDS) {
 				msg->fds[msg->nb_fds++] = fd;
 			} else {
-				close(fd);
+				vhost_pci_peer_fd_close(fd);
 				ret = -E2BIG;
 			}
 		}
 	}
-	/* More fds than any message takes, or more than this process may have: the kernel has
-	 * thrown some away.
-	 */
+	/* More fds than this process may have: the kernel has thrown some away. */
 	return message->msg_flags & MSG_CTRUNC ? -EMFILE : ret;
 }
 
@@ -350,13 +359,42 @@ unix_send(struct vhost_pci_transport *base, struct vhost_pci_msg *msg)
 	return ret;
 }
 
+/** Take the fds of what will not be received any more, which else went with the socket. */
+static void
+discard_left(int fd)
+{
+	union fds_control control;
+	uint8_t bytes[512];
+	struct iovec part = { bytes, sizeof(bytes) };
+	struct vhost_pci_msg msg;
+	unsigned int i;
+
+	(void)shutdown(fd, SHUT_RD);
+	for (i = 0; i < MAX_PIECES_LEFT; i++) {
+		struct msghdr message = {
+			.msg_iov = &part,
+			.msg_iovlen = 1,
+			.msg_control = control.bytes,
+			.msg_controllen = sizeof(control.bytes),
+		};
+
+		if (recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+			return;
+		msg.nb_fds = 0;
+		(void)receive_fds(&msg, &message);
+		vhost_pci_msg_close_fds(&msg);
+	}
+}
+
 static void
 unix_close(struct vhost_pci_transport *base)
 {
 	struct unix_transport *transport = (struct unix_transport *)base;
 
 	vhost_pci_msg_close_fds(&transport->msg);
-	close(base->event_fd);
+	discard_left(base->event_fd);
+	/* A channel's socket is the front-end's. */
+	vhost_pci_peer_fd_close(base->event_fd);
 	free(transport);
 }
 
@@ -500,7 +538,7 @@ transport_create(int fd, enum vhost_pci_msg_kind recv_kind, struct vhost_pci_tra
 	return 0;
 
 err_close:
-	close(fd);
+	vhost_pci_peer_fd_close(fd);
 	return ret;
 }
 
@@ -516,7 +554,7 @@ vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport)
 	struct stat status;
 
 	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode)) {
-		close(fd);
+		vhost_pci_peer_fd_close(fd);
 		return -ENOTSOCK;
 	}
 	return transport_create(fd, VHOST_PCI_MSG_BACKEND_REPLY, transport);

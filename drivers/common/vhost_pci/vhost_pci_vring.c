@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vhost_pci_peer_fd.h"
+
 /** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
 enum {
 	ALIGN_DESC = 16,
@@ -52,22 +54,15 @@ vhost_pci_vring_init(struct vhost_pci_vring *vr, unsigned int index)
 	vr->broken_fd = -1;
 }
 
-static void
-close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
 void
 vhost_pci_vring_fini(struct vhost_pci_vring *vr)
 {
 	int broken_fd = vr->broken_fd;
 
 	vhost_pci_vring_unmap(vr);
-	close_fd(vr->kick_fd);
-	close_fd(vr->call.fd);
-	close_fd(vr->err.fd);
+	vhost_pci_peer_fd_close(vr->kick_fd);
+	vhost_pci_peer_fd_close(vr->call.fd);
+	vhost_pci_peer_fd_close(vr->err.fd);
 	vhost_pci_vring_init(vr, vr->index);
 	vr->broken_fd = broken_fd;
 }

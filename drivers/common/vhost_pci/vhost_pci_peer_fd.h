@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/**
+ * @file
+ * The end of an fd that came from a peer: whatever it is, its closing shall not wait.
+ */
+
+#ifndef VHOST_PCI_PEER_FD_H
+#define VHOST_PCI_PEER_FD_H
+
+/**
+ * Close an fd that a peer sent.
+ *
+ * Any file may come where an eventfd is expected. Of a socket with SO_LINGER the last close waits
+ * until what was sent is acknowledged, as long as the peer has set: the option is taken off first.
+ *
+ * @param fd -1: nothing to do.
+ *
+ * Control thread.
+ */
+void vhost_pci_peer_fd_close(int fd);
+
+#endif /* VHOST_PCI_PEER_FD_H */
