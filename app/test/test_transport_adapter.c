@@ -30,7 +30,8 @@ test_good_device_is_initialized_in_order(void **state)
 			VHOST_PCI_ADAPTER_STATUS_DRIVER | VHOST_PCI_ADAPTER_STATUS_FEATURES_OK |
 					VHOST_PCI_ADAPTER_STATUS_DRIVER_READY);
 	/* Of the features on offer, those that it knows. */
-	assert_int_equal(f->regs->driver_features_lo, VHOST_PCI_ADAPTER_F_STATIC);
+	assert_int_equal(f->regs->driver_features_lo,
+			VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG);
 	assert_int_equal(f->regs->driver_features_hi, 0);
 	assert_int_equal(f->regs->driver_cap_features_hi, ADP_RIG_FEATURES >> 32);
 	assert_int_equal(f->regs->driver_cap_protocol_lo, ADP_RIG_PROTOCOL);

@@ -384,9 +384,7 @@ vhost_pci_pci_door_create(const struct vhost_pci_pci_parts *parts,
 	new_door->timer_fd = -1;
 	new_door->config = (struct vhost_pci_adp_config){
 		.features = vhost_pci_features(config) | DEVICE_FEATURES,
-		/* The log is part of an adapter feature that is not made use of [ADP-10.6]. */
-		.protocol_features = vhost_pci_protocol_features(config) &
-				~VHOST_USER_PROTOCOL_MASK(LOG_SHMFD),
+		.protocol_features = vhost_pci_protocol_features(config),
 		.nb_vrings = 2u * config->max_queue_pairs,
 		.vector = new_door->vector,
 		.kick_fd = new_door->kick_fd,
