@@ -155,6 +155,7 @@ class Appliance(Guest):
         super().__init__()
         self.machine = machine
         self.qmp_path = stage.path(stage.unique("appliance") + ".qmp")
+        self._own_qmp_path = stage.path(stage.unique("appliance") + ".qmp")
         argv = [
             str(_CHROOT), "qemu-system-x86_64", "-nodefaults", "-no-user-config",
             "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi",
@@ -163,13 +164,15 @@ class Appliance(Guest):
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on" +
             machine.kernel_args(),
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
-            "-qmp", f"unix:{self.qmp_path},server=on,wait=off", *machine.qemu_args(),
+            # One for the daemon, which stays connected, and one for the test.
+            "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+            "-qmp", f"unix:{self._own_qmp_path},server=on,wait=off", *machine.qemu_args(),
         ]
         self.process = stage.add(Process(stage.unique("appliance"), argv, stage.folder))
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Run one command of the machine protocol."""
-        connection = Qmp(self.qmp_path)
+        connection = Qmp(self._own_qmp_path)
         try:
             return connection.execute(command, **arguments)
         finally:
