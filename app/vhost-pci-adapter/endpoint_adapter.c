@@ -301,7 +301,7 @@ endpoint_review(void *opaque)
 	}
 	for (unsigned int i = endpoint->adapters->len; i-- > 0;) {
 		struct endpoint_adapter *ea = g_ptr_array_index(endpoint->adapters, i);
-		/* a machine that was started anew has a new adapter: it may need the old one's bus */
+		/* a machine that came back has a new adapter, and may need the old bus */
 		bool is_surplus = endpoint->adapters->len > endpoint->peak;
 		int ms = endpoint_review_adapter(ea, is_surplus);
 

@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <glib.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
 #include "record.h"
+#include "vhost_pci_peer_fd.h"
 
 void
 record_init(struct record *record, unsigned int nb_vrings)
@@ -76,8 +76,7 @@ record_has_protocol(const struct record *record, unsigned int feature)
 void
 record_event_clear(struct record_event *event)
 {
-	if (event->fd >= 0)
-		close(event->fd);
+	vhost_pci_peer_fd_close(event->fd);
 	event->fd = -1;
 	event->is_set = false;
 }

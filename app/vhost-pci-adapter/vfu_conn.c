@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vfu_conn.h"
+#include "vhost_pci_peer_fd.h"
 #include "watch.h"
 
 /** Largest message taken: a region write of the largest count. */
@@ -38,10 +39,8 @@ static void vfu_conn_writable(void *opaque);
 static void
 vfu_request_close_fds(struct vfu_request *request)
 {
-	for (unsigned int i = 0; i < request->nb_fds; i++) {
-		if (request->fds[i] >= 0)
-			close(request->fds[i]);
-	}
+	for (unsigned int i = 0; i < request->nb_fds; i++)
+		vhost_pci_peer_fd_close(request->fds[i]);
 	request->nb_fds = 0;
 }
 
@@ -121,7 +120,7 @@ vfu_conn_take_fds(struct vfu_conn *conn, struct msghdr *msg)
 			if (conn->in.nb_fds < VFU_MSG_FDS) {
 				conn->in.fds[conn->in.nb_fds++] = fd;
 			} else {
-				close(fd);
+				vhost_pci_peer_fd_close(fd);
 				error = -EBADMSG;
 			}
 		}

@@ -10,6 +10,7 @@
 #include "notify.h"
 #include "vfu_device_priv.h"
 #include "vhost_pci_log.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
 
@@ -34,8 +35,7 @@ vfu_irq_set_fd(struct vfu_device *device, unsigned int type, unsigned int irq, i
 	struct vfu_irq_type *irqs = &device->irqs[type];
 	uint64_t bit = UINT64_C(1) << (irq % 64);
 
-	if (irqs->fds[irq] >= 0)
-		close(irqs->fds[irq]);
+	vhost_pci_peer_fd_close(irqs->fds[irq]);
 	irqs->fds[irq] = fd;
 	if (fd >= 0 && (irqs->pending[irq / 64] & bit)) {
 		irqs->pending[irq / 64] &= ~bit;

@@ -269,7 +269,7 @@ test_connect(void **state)
 	adapter_rig_stop(&rig);
 }
 
-/* A machine that is started anew: its old adapter makes room at once, however long it may linger. */
+/* A machine that is started anew: its old adapter makes room at once. */
 static void
 test_restarted(void **state)
 {
