@@ -40,24 +40,25 @@ vhost_pci_csum_field(uint16_t sum)
 }
 
 /**
- * Sum an mbuf's bytes from an offset to its end.
+ * Sum bytes of an mbuf.
  *
  * rte_raw_cksum_mbuf() loses carries where a segment begins at an odd offset.
  *
- * @param offset At most the packet's length.
+ * @param offset Of the first one.
+ * @param len    Their number; offset + len is at most the packet's length.
  */
 static inline uint16_t
-vhost_pci_csum_mbuf(const struct rte_mbuf *m, uint32_t offset)
+vhost_pci_csum_mbuf(const struct rte_mbuf *m, uint32_t offset, uint32_t len)
 {
 	uint32_t done = 0, part;
 	uint16_t sum = 0;
 
-	for (; m != NULL; m = m->next) {
+	for (; m != NULL && done < len; m = m->next) {
 		if (offset >= m->data_len) {
 			offset -= m->data_len;
 			continue;
 		}
-		part = m->data_len - offset;
+		part = RTE_MIN(m->data_len - offset, len - done);
 		sum = vhost_pci_csum_add_at(sum,
 				rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, offset),
 						part),

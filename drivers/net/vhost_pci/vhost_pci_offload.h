@@ -36,14 +36,20 @@
 int vhost_pci_rx_offload(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
 		struct rte_mbuf *m);
 
+/** Flags with which an mbuf asks for more at transmission than a copy, known here or not. */
+#define VHOST_PCI_TX_OFFLOAD_FLAGS \
+	(RTE_MBUF_F_TX_OFFLOAD_MASK & ~(RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6))
+
+/** Those that can be done. */
+#define VHOST_PCI_TX_KNOWN_FLAGS \
+	(RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | \
+			RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
+
 /** Whether an mbuf asks for anything at transmission that is not just a copy. */
 static inline bool
 vhost_pci_tx_has_offload(const struct rte_mbuf *m)
 {
-	return (m->ol_flags &
-			       (RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_TX_IP_CKSUM |
-					       RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG |
-					       RTE_MBUF_F_TX_UDP_SEG)) != 0;
+	return (m->ol_flags & VHOST_PCI_TX_OFFLOAD_FLAGS) != 0;
 }
 
 /** Headers of a packet that are rewritten on their way: all that has a length in an mbuf. */

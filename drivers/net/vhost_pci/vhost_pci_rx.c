@@ -59,33 +59,53 @@ rx_mbuf(struct vhost_pci_rxq *rxq)
 	return m;
 }
 
-/** Copy bytes out of a chain's segments, beginning at an offset; they are there. */
+/** A place in a chain. */
+struct rx_cursor {
+	const struct vhost_pci_seg *seg;
+	uint32_t offset; /**< In seg. */
+};
+
+/** Copy bytes out of a chain, and move behind them; they are there. */
 static void
-chain_read(const struct vhost_pci_seg *seg, uint32_t offset, uint8_t *dst, uint32_t len)
+rx_read(struct rx_cursor *cursor, uint8_t *dst, uint32_t len)
 {
 	uint32_t part;
 
-	while (offset >= seg->len) {
-		offset -= seg->len;
-		seg++;
-	}
 	while (len > 0) {
-		part = RTE_MIN(seg->len - offset, len);
-		memcpy(dst, seg->va + offset, part);
+		if (cursor->offset == cursor->seg->len) {
+			cursor->seg++;
+			cursor->offset = 0;
+			continue;
+		}
+		part = RTE_MIN(cursor->seg->len - cursor->offset, len);
+		memcpy(dst, cursor->seg->va + cursor->offset, part);
+		cursor->offset += part;
 		dst += part;
 		len -= part;
-		offset = 0;
-		seg++;
 	}
+}
+
+/** Move over bytes of a chain; they are there. */
+static void
+rx_skip(struct rx_cursor *cursor, uint32_t len)
+{
+	while (len > cursor->seg->len - cursor->offset) {
+		len -= cursor->seg->len - cursor->offset;
+		cursor->seg++;
+		cursor->offset = 0;
+	}
+	cursor->offset += len;
 }
 
 /** Copy a packet of any shape into as many mbufs as it needs; NULL if there are not enough. */
 static __rte_noinline struct rte_mbuf *
 rx_gather(struct vhost_pci_rxq *rxq, const struct vhost_pci_seg *seg, uint32_t offset, uint32_t len)
 {
+	struct rx_cursor cursor = { .seg = seg };
 	struct rte_mbuf *head = NULL, *last = NULL, *m;
 	uint32_t part;
 
+	rx_skip(&cursor, offset);
 	do {
 		m = rx_mbuf(rxq);
 		if (m == NULL) {
@@ -93,7 +113,7 @@ rx_gather(struct vhost_pci_rxq *rxq, const struct vhost_pci_seg *seg, uint32_t o
 			return NULL;
 		}
 		part = RTE_MIN(len, rxq->room);
-		chain_read(seg, offset, rte_pktmbuf_mtod(m, uint8_t *), part);
+		rx_read(&cursor, rte_pktmbuf_mtod(m, uint8_t *), part);
 		m->data_len = (uint16_t)part;
 		m->pkt_len = part;
 		if (head == NULL) {
@@ -104,7 +124,6 @@ rx_gather(struct vhost_pci_rxq *rxq, const struct vhost_pci_seg *seg, uint32_t o
 			last->next = m;
 		}
 		last = m;
-		offset += part;
 		len -= part;
 	} while (len > 0);
 	return head;
@@ -128,8 +147,10 @@ rx_extras(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rt
 		return false;
 	}
 	/* A tag needs a whole Ethernet header behind it, and data in the first mbuf. */
-	if (rxq->vlan_strip && m->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
-		rte_vlan_strip(m);
+	if (rxq->vlan_strip && m->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN &&
+			rte_vlan_strip(m) == 0 && m->ol_flags & VHOST_PCI_TX_OFFLOAD_FLAGS)
+		/* What was set for its transmission counted the tag. */
+		m->l2_len -= RTE_VLAN_HLEN;
 	if (rxq->ptype_mask != 0)
 		m->packet_type = rte_net_get_ptype(m, NULL, rxq->ptype_mask);
 	return true;
@@ -167,7 +188,7 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 		if (likely(seg->len >= sizeof(hdr)))
 			memcpy(&hdr, seg->va, sizeof(hdr));
 		else
-			chain_read(seg, 0, (uint8_t *)&hdr, sizeof(hdr));
+			rx_read(&(struct rx_cursor){ .seg = seg }, (uint8_t *)&hdr, sizeof(hdr));
 		has_hdr = (hdr.flags | hdr.gso_type) != 0;
 	}
 	/* The common layouts: header and frame in one buffer, or one for each. */
@@ -236,7 +257,9 @@ rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		if (unlikely(i < nb))
 			vhost_pci_ring_restore(vr, takes[i].before);
 		nb_seen += i;
-	} while (nb == VHOST_PCI_BATCH && i == nb && nb_seen < nb_bufs);
+		/* Fewer than were wanted: there are no more, unless they were in many pieces. */
+	} while ((nb == VHOST_PCI_BATCH || vr->nb_segs > MAX_HELD_SEGS) && i == nb &&
+			nb_seen < nb_bufs);
 	vhost_pci_ring_end(vr, format);
 	rxq->stats.q.packets += nb_rx;
 	return nb_rx;

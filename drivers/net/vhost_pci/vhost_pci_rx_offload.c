@@ -51,7 +51,7 @@ mbuf_write16(struct rte_mbuf *m, uint32_t offset, uint16_t value)
 static void
 rx_complete_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
 {
-	uint16_t sum = vhost_pci_csum_mbuf(m, hdr->csum_start);
+	uint16_t sum = vhost_pci_csum_mbuf(m, hdr->csum_start, m->pkt_len - hdr->csum_start);
 
 	mbuf_write16(m, (uint32_t)hdr->csum_start + hdr->csum_offset, vhost_pci_csum_field(sum));
 	rxq->stats.sw_csum++;

@@ -27,7 +27,8 @@ struct tx_packet {
 	uint64_t features;
 	uint32_t l3_offset; /**< In prefix->headers. */
 	uint32_t l4_offset;
-	uint32_t l4_bytes; /**< Of layer 4's header and payload. */
+	uint32_t l4_bytes; /**< Of layer 4's header and payload, without padding. */
+	bool is_padded;    /**< The frame goes on behind layer 4. */
 	uint16_t csum_offset;
 	uint8_t l4_proto;
 };
@@ -79,9 +80,44 @@ tx_ip_csum(struct tx_packet *pkt)
 	return 0;
 }
 
-/** Sum of the pseudo header, not inverted, with the length of all of layer 4 in it. */
+/**
+ * Find layer 4's length: what layer 3 says, for a frame may be padded (IEEE 802.3: to 60 bytes),
+ * and padding is neither part of the pseudo header's length nor of the sum.
+ */
 static int
-tx_phdr_sum(const struct tx_packet *pkt, uint16_t *sum)
+tx_l4_length(struct tx_packet *pkt)
+{
+	const struct rte_mbuf *m = pkt->m;
+	const uint8_t *ip = pkt->prefix->headers + pkt->l3_offset;
+	uint32_t room = m->pkt_len - m->l2_len - m->l3_len;
+	uint32_t l3_bytes;
+	uint16_t field;
+
+	if (m->ol_flags & RTE_MBUF_F_TX_IPV4 && m->l3_len >= sizeof(struct rte_ipv4_hdr)) {
+		memcpy(&field, ip + offsetof(struct rte_ipv4_hdr, total_length), sizeof(field));
+		l3_bytes = rte_be_to_cpu_16(field);
+	} else if (m->ol_flags & RTE_MBUF_F_TX_IPV6 && m->l3_len >= sizeof(struct rte_ipv6_hdr)) {
+		memcpy(&field, ip + offsetof(struct rte_ipv6_hdr, payload_len), sizeof(field));
+		l3_bytes = rte_be_to_cpu_16(field) + (uint32_t)sizeof(struct rte_ipv6_hdr);
+	} else {
+		return -EINVAL;
+	}
+	/* Packets to be segmented are not padded, and may be longer than layer 3 can tell. */
+	if (m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) {
+		pkt->l4_bytes = room;
+		return 0;
+	}
+	if (l3_bytes < (uint32_t)m->l3_len + pkt->csum_offset + sizeof(field) ||
+			l3_bytes - m->l3_len > room)
+		return -EINVAL;
+	pkt->l4_bytes = l3_bytes - m->l3_len;
+	pkt->is_padded = pkt->l4_bytes < room;
+	return 0;
+}
+
+/** Sum of the pseudo header, not inverted, with the length of all of layer 4 in it. */
+static uint16_t
+tx_phdr_sum(const struct tx_packet *pkt)
 {
 	const uint8_t *ip = pkt->prefix->headers + pkt->l3_offset;
 	struct {
@@ -91,16 +127,12 @@ tx_phdr_sum(const struct tx_packet *pkt, uint16_t *sum)
 	} tail = { rte_cpu_to_be_32(pkt->l4_bytes), { 0 }, pkt->l4_proto };
 	uint16_t addrs;
 
-	if (pkt->m->ol_flags & RTE_MBUF_F_TX_IPV4 && pkt->m->l3_len >= sizeof(struct rte_ipv4_hdr))
+	if (pkt->m->ol_flags & RTE_MBUF_F_TX_IPV4)
 		addrs = rte_raw_cksum(ip + offsetof(struct rte_ipv4_hdr, src_addr),
 				2 * sizeof(rte_be32_t));
-	else if (pkt->m->ol_flags & RTE_MBUF_F_TX_IPV6 &&
-			pkt->m->l3_len >= sizeof(struct rte_ipv6_hdr))
-		addrs = rte_raw_cksum(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_ADDR);
 	else
-		return -EINVAL;
-	*sum = vhost_pci_csum_add(addrs, rte_raw_cksum(&tail, sizeof(tail)));
-	return 0;
+		addrs = rte_raw_cksum(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_ADDR);
+	return vhost_pci_csum_add(addrs, rte_raw_cksum(&tail, sizeof(tail)));
 }
 
 /** Compute a layer 4 checksum here: the field has the pseudo header's sum in it. */
@@ -109,11 +141,12 @@ tx_sw_csum(const struct tx_packet *pkt)
 {
 	struct vhost_pci_tx_prefix *prefix = pkt->prefix;
 	uint8_t *l4 = prefix->headers + pkt->l4_offset;
-	uint32_t in_headers = prefix->headers_len - pkt->l4_offset;
+	uint32_t in_headers = RTE_MIN(prefix->headers_len - pkt->l4_offset, pkt->l4_bytes);
 	uint16_t sum;
 
 	sum = vhost_pci_csum_add_at(rte_raw_cksum(l4, in_headers),
-			vhost_pci_csum_mbuf(pkt->m, prefix->skip), in_headers);
+			vhost_pci_csum_mbuf(pkt->m, prefix->skip, pkt->l4_bytes - in_headers),
+			in_headers);
 	write16(l4 + pkt->csum_offset, vhost_pci_csum_field(sum));
 	prefix->sw_csum = true;
 }
@@ -123,13 +156,12 @@ static int
 tx_l4_csum(struct tx_packet *pkt)
 {
 	struct virtio_net_hdr_v1 *hdr = &pkt->prefix->hdr;
-	uint16_t sum;
 
-	if (pkt->prefix->headers_len < pkt->l4_offset + pkt->csum_offset + sizeof(sum) ||
-			tx_phdr_sum(pkt, &sum) < 0)
+	if (pkt->prefix->headers_len < pkt->l4_offset + pkt->csum_offset + sizeof(uint16_t))
 		return -EINVAL;
-	write16(pkt->prefix->headers + pkt->l4_offset + pkt->csum_offset, sum);
-	if ((pkt->features & VHOST_PCI_FEATURE(NET_F_GUEST_CSUM)) == 0) {
+	write16(pkt->prefix->headers + pkt->l4_offset + pkt->csum_offset, tx_phdr_sum(pkt));
+	/* VIRTIO 5.1.6.2: a front-end sums up to the frame's end, and padding need not be 0. */
+	if ((pkt->features & VHOST_PCI_FEATURE(NET_F_GUEST_CSUM)) == 0 || pkt->is_padded) {
 		tx_sw_csum(pkt);
 		return 0;
 	}
@@ -219,6 +251,9 @@ vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
 
 	memset(&prefix->hdr, 0, sizeof(prefix->hdr));
 	prefix->sw_csum = false;
+	/* Tunnels, a second tag, encryption: sent without it the packet would be another one. */
+	if (m->ol_flags & VHOST_PCI_TX_OFFLOAD_FLAGS & ~VHOST_PCI_TX_KNOWN_FLAGS)
+		return -ENOTSUP;
 	if (m->ol_flags & l4_flags) {
 		if (!tx_l4_kind(&pkt))
 			return -ENOTSUP;
@@ -236,8 +271,8 @@ vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
 		ret = tx_ip_csum(&pkt);
 	if (ret < 0 || (m->ol_flags & l4_flags) == 0)
 		return ret;
-	pkt.l4_bytes = m->pkt_len - m->l2_len - m->l3_len;
-	if (m->ol_flags & seg_flags)
+	ret = tx_l4_length(&pkt);
+	if (ret == 0 && m->ol_flags & seg_flags)
 		ret = tx_gso(&pkt);
 	return ret < 0 ? ret : tx_l4_csum(&pkt);
 }
