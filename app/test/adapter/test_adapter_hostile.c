@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "adapter_rig.h"
@@ -343,6 +344,44 @@ test_rounds(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* A socket in the place of an eventfd, whose last close would wait: the daemon does not. */
+static void
+test_lingering_socket(void **state)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 3600 };
+	struct linger after;
+	socklen_t bytes = sizeof(after);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const uint64_t index = 0;
+	struct adapter_rig rig;
+	struct tfe_conn conn;
+	struct tfe_msg msg;
+	unsigned int nb_fds;
+
+	(void)state;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	adapter_rig_defaults(&rig);
+	adapter_rig_start(&rig);
+	nb_fds = count_fds();
+	tfe_conn_init(&conn);
+	assert_int_equal(tfe_conn_connect(&conn, rig.vhost_path, 5000), 0);
+	tfe_msg_init(&msg, TFE_VU_SET_VRING_CALL, &index, sizeof(index));
+	tfe_msg_add_fd(&msg, fd);
+	assert_int_equal(tfe_conn_send(&conn, &msg), 0);
+	/* of a version that is not spoken: the end of the session */
+	tfe_msg_init(&msg, TFE_VU_SET_OWNER, NULL, 0);
+	msg.hdr.flags = 2;
+	assert_int_equal(tfe_conn_send(&conn, &msg), 0);
+	assert_int_equal(tfe_conn_wait_closed(&conn, 5000), 0);
+	tfe_conn_close(&conn);
+	adapter_rig_settle(&rig);
+	assert_int_equal(count_fds(), nb_fds);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &after, &bytes), 0);
+	assert_int_equal(after.l_onoff, 0);
+	adapter_rig_stop(&rig);
+	close(fd);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_polling),
 	cmocka_unit_test(test_large_replay),
@@ -351,6 +390,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_bad_messages),
 	cmocka_unit_test(test_random_guest),
 	cmocka_unit_test(test_rounds),
+	cmocka_unit_test(test_lingering_socket),
 };
 
 REGISTER_TEST_GROUP(adapter_hostile_autotest, tests, NULL, NULL);
