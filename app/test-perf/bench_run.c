@@ -128,6 +128,7 @@ generator_open(const struct bench_conf *conf, const struct bench_workload *workl
 		.dir = workload->kind == BENCH_RECEIVE ? TFE_GEN_TRANSMIT : TFE_GEN_RECEIVE,
 		.layout = TFE_GEN_SINGLE,
 		.touch = TFE_GEN_TOUCH_NONE,
+		.min_burst = BURST,
 		.frame_bytes = workload->frame_bytes,
 		.buf_bytes = workload->frame_bytes,
 	};
