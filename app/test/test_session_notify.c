@@ -54,6 +54,7 @@ test_second_call_replaces_the_fd_alone(void **state)
 	assert_int_not_equal(vr->call.fd, old);
 	assert_false(test_fd_is_open(old));
 	assert_int_equal(test_nb_fds(), nb_fds);
+	test_eventfd_read(peer->call[2]);
 	vhost_pci_notifier_signal(&vr->call);
 	assert_int_equal(test_eventfd_read(peer->call[2]), 1);
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
@@ -92,6 +93,7 @@ test_full_call_fd_does_not_block(void **state)
 	struct session_peer *peer = *state;
 	uint64_t full = UINT64_MAX - 1;
 
+	test_eventfd_read(peer->call[1]);
 	assert_int_equal(write(peer->call[1], &full, sizeof(full)), sizeof(full));
 	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
 }

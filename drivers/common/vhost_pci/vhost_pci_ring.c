@@ -222,6 +222,16 @@ vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 					: walk_packed(vr, chain, desc, VHOST_PCI_DEQUEUE);
 }
 
+void
+vhost_pci_ring_call_anew(struct vhost_pci_vring *vr)
+{
+	vr->signalled_valid = false;
+	if (vr->is_packed)
+		vhost_pci_ring_call(vr, VHOST_PCI_PACKED);
+	else
+		vhost_pci_ring_call(vr, VHOST_PCI_SPLIT);
+}
+
 /** Discard with the format known. */
 VHOST_PCI_ALWAYS_INLINE unsigned int
 ring_discard(struct vhost_pci_vring *vr, unsigned int max, const enum vhost_pci_ring_format format)

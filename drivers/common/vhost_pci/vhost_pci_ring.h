@@ -11,7 +11,7 @@
  * A burst: vhost_pci_vring_enter(); vhost_pci_ring_begin(); per packet vhost_pci_ring_next() and
  * vhost_pci_ring_put(); vhost_pci_ring_end(); vhost_pci_vring_leave().
  *
- * All functions but vhost_pci_ring_look(): the thread that polls the queue, inside the gate.
+ * All functions, unless they say otherwise: the thread that polls the queue, inside the gate.
  */
 
 #ifndef VHOST_PCI_RING_H
@@ -119,14 +119,10 @@ vhost_pci_ring_call_wanted(struct vhost_pci_vring *vr, const enum vhost_pci_ring
 					  : vhost_pci_split_call_wanted(vr);
 }
 
-/** End a burst: publish what was returned and call the driver if it wants that. */
+/** Call the driver if it wants that for what was published since it was last asked. */
 VHOST_PCI_ALWAYS_INLINE void
-vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+vhost_pci_ring_call(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
 {
-	if (vr->nb_unflushed == 0)
-		return;
-	vhost_pci_vring_show_avail(vr, format == VHOST_PCI_PACKED);
-	vhost_pci_ring_flush(vr, format);
 	vhost_pci_fence_full();
 	/* Without an fd the driver polls, or has one sent later: nobody is called. */
 	if (vhost_pci_ring_call_wanted(vr, format) &&
@@ -135,6 +131,25 @@ vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format 
 		vhost_pci_notifier_signal(&vr->call);
 	}
 }
+
+/** End a burst: publish what was returned and call the driver if it wants that. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+{
+	if (vr->nb_unflushed == 0)
+		return;
+	vhost_pci_vring_show_avail(vr, format == VHOST_PCI_PACKED);
+	vhost_pci_ring_flush(vr, format);
+	vhost_pci_ring_call(vr, format);
+}
+
+/**
+ * Call the driver, unless it wants no calls at all, for whatever was published before, by this
+ * back-end or another one: nobody knows whether an earlier call has reached it.
+ *
+ * Control thread, with the vring paused.
+ */
+void vhost_pci_ring_call_anew(struct vhost_pci_vring *vr);
 
 /**
  * Ask the driver for a kick with the next chain, or not to kick (interrupts or polling).

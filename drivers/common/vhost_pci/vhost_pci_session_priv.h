@@ -22,6 +22,7 @@ struct session_ring {
 	bool base_set;                  /**< SET_VRING_BASE was seen, or the ring was stopped. */
 	bool loaded;                    /**< The vring's indexes are valid since its start. */
 	bool error_seen;                /**< That it broke was logged and counted. */
+	bool call_due;                  /**< A call may have been lost: see call_if_due(). */
 	enum vhost_pci_vring_mode mode; /**< As last given to the polling thread. */
 	int call_reader;                /**< Keeps a pipe for calls readable; -1: none. */
 	int err_reader;                 /**< Keeps a pipe for errors readable; -1: none. */

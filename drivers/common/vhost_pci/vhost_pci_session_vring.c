@@ -13,6 +13,7 @@
 #include "vhost_pci_log.h"
 #include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
+#include "vhost_pci_ring.h"
 
 /** Bytes of the virtio-net header with and without num_buffers (VIRTIO 5.1.6, 5.1.6.1). */
 #define NET_HDR_BYTES_MODERN sizeof(struct virtio_net_hdr_mrg_rxbuf)
@@ -60,6 +61,23 @@ session_ring_pause(struct vhost_pci_session *session, struct vhost_pci_vring *vr
 	vhost_pci_vring_pause(vr);
 }
 
+/**
+ * Call the driver once where a call may have been lost: one that was wanted before its fd came,
+ * or by a back-end that died before it sent it. With the event index there would be no other, for
+ * the driver moves its event on only when it is called.
+ *
+ * A ring that is stopped or disabled is not called for, nor is one without an fd: it stays due.
+ */
+static void
+call_if_due(struct session_ring *ring, struct vhost_pci_vring *vr)
+{
+	if (!ring->call_due || ring->mode == VHOST_PCI_VRING_OFF ||
+			(vr->call.fd < 0 && vr->call.doorbell == NULL))
+		return;
+	ring->call_due = false;
+	vhost_pci_ring_call_anew(vr);
+}
+
 void
 session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 {
@@ -72,6 +90,7 @@ session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *v
 	for (i = 0; i < session->nb_retired; i++)
 		vhost_pci_peer_fd_close(session->retired[i]);
 	session->nb_retired = 0;
+	call_if_due(ring, vr);
 	vhost_pci_vring_resume(vr, ring->mode);
 }
 
@@ -97,6 +116,7 @@ load_indexes(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 		return ret;
 	ring->loaded = true;
 	ring->error_seen = false;
+	ring->call_due = true;
 	if (vr->is_packed)
 		return 0;
 	/* "The device is supposed to read the next index in the Used Ring from [...] guest
@@ -400,6 +420,7 @@ set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 	notifier->doorbell = fd < 0 ? find_doorbell(session, msg, vr) : NULL;
 	notifier->value = vr->index;
 	*reader = new_reader;
+	ring->call_due |= is_call;
 	session_ring_resume(session, vr);
 	return 0;
 }
