@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from typing import Sequence
+
 import pytest
 
 from harness import adapter
 from harness.adapter import Appliance, ApplianceTestpmd, Daemon, Machine
 from harness.guest_image import GuestImage, ImageError
-from harness.stage import Stage
+from harness.process import wait_until
+from harness.stage import Stage, pair_args
 from harness.testpmd import Testpmd
 from harness.virtio_user import FrontEnd, start_front, transfer
+
+#: Packets that testpmd sends at once.
+BURST = 32
 
 POLLING = Machine(driver="uio_pci_generic", eal_args=())
 WRITEBACK = Machine(driver="uio_pci_generic", eal_args=(), devargs="writeback=1")
@@ -39,9 +47,9 @@ def boot(stage: Stage, image: GuestImage, machine: Machine) -> Appliance:
     return appliance
 
 
-def start_testpmd(appliance: Appliance) -> ApplianceTestpmd:
+def start_testpmd(appliance: Appliance, *app_args: str) -> ApplianceTestpmd:
     """Start testpmd on one adapter, and wait for its link."""
-    back = appliance.testpmd(allow=appliance.wait_adapters(1)).ready()
+    back = appliance.testpmd(*app_args, allow=appliance.wait_adapters(1)).ready()
     back.wait_link(True)
     return back
 
@@ -52,14 +60,12 @@ def exchange(front: Testpmd, back: ApplianceTestpmd, packets: int = 20_000) -> N
     transfer(back, front, packets)
 
 
-@pytest.mark.parametrize("machine, interrupts", [
-    pytest.param(MSI, "msi", id="vfio-msi"),
-    pytest.param(MSIX, "msix", id="vfio-msix"),
-    pytest.param(NONE, "none", id="vfio-none"),
-    pytest.param(POLLING, "msi", id="uio"),
-    pytest.param(WRITEBACK, "none", id="uio-writeback"),
+@pytest.mark.parametrize("machine, interrupts, config", [
+    pytest.param(MSI, "msi", FrontEnd(packed=True, queues=2), id="vfio-msi-mq"),
+    pytest.param(NONE, "none", FrontEnd(packed=True), id="vfio-none"),
+    pytest.param(POLLING, "msi", FrontEnd(mrg_rxbuf=False), id="uio"),
+    pytest.param(WRITEBACK, "none", FrontEnd(packed=True), id="uio-writeback"),
 ])
-@pytest.mark.parametrize("config", [FrontEnd(packed=True)], ids=str)
 def test_packets_pass(stage: Stage, appliance_image: GuestImage, machine: Machine,
                       interrupts: str, config: FrontEnd) -> None:
     """Packets pass both ways, whatever the kernel's driver and the interrupts are."""
@@ -67,13 +73,52 @@ def test_packets_pass(stage: Stage, appliance_image: GuestImage, machine: Machin
     Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0",
            f"--interrupts={interrupts}").ready()
     front = start_front(stage, config)
-    back = start_testpmd(appliance)
+    back = start_testpmd(appliance, *pair_args(config.queues))
     exchange(front, back)
     text = back.output()
     assert "can't be mapped write-back" not in text
     expected = "polling" if interrupts == "none" or machine.driver != "vfio-pci" else "interrupt"
     assert expected in text, text
     back.quit()
+
+
+def test_adapter_that_is_there_at_boot(stage: Stage, appliance_image: GuestImage) -> None:
+    """A machine boots with an adapter, which has MSI-X: its queues have a vector each."""
+    daemon = Daemon(stage, "--interrupts=msix").ready()
+    front = start_front(stage, FrontEnd(queues=2))
+    daemon.wait_state("ready")
+    socket = daemon.adapters()[0]["socket"]
+    appliance = boot(stage, appliance_image, dataclasses.replace(MSIX, cold=(socket,)))
+    back = start_testpmd(appliance, *pair_args(2))
+    assert "an interrupt for each Rx queue" in back.output()
+    exchange(front, back)
+
+
+@pytest.mark.parametrize("interrupts, eal_args", [
+    ("msi", ("--vfio-intr=msi",)),
+    ("msix", ()),
+])
+def test_kicks_are_interrupts(stage: Stage, appliance_image: GuestImage, interrupts: str,
+                              eal_args: Sequence[str]) -> None:
+    """An application that sleeps is woken by what the front-end sends."""
+    appliance = boot(stage, appliance_image, Machine(eal_args=eal_args))
+    Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0",
+           f"--interrupts={interrupts}").ready()
+    front = start_front(stage, FrontEnd())
+    output = appliance.start_rx_intr(queues=1, packets=3 * BURST)
+    front.wait_link(True)
+    for burst in range(3):
+        front.commands("start tx_first", "stop")
+        wait_until(lambda total=(burst + 1) * BURST: received(appliance, output) >= total, 15,
+                   f"burst {burst} in the appliance", 0.2)
+    text = appliance.run(f"cat {output}")
+    assert re.search(r"woken by queue 0: [1-9]", text), text
+
+
+def received(appliance: Appliance, output: str) -> int:
+    """What the program that waits for interrupts has counted."""
+    counts = re.findall(r"woken by queue \d+: (\d+) packets", appliance.run(f"cat {output}"))
+    return sum(map(int, counts))
 
 
 def test_million_packets_without_an_exit(stage: Stage, appliance_image: GuestImage) -> None:

@@ -29,6 +29,9 @@ _CHROOT = _FOLDER.parent.parent / "buildtools" / "qemu-chroot.sh"
 #: The daemon under test.
 DAEMON = os.environ.get("VHOST_PCI_DAEMON", "")
 
+#: Our program that waits for Rx interrupts.
+RX_INTR = os.environ.get("VHOST_PCI_RX_INTR", "")
+
 #: Where the appliance finds our driver.
 _GUEST_PLUGIN = "/usr/lib/vhost-pci/librte_net_vhost_pci.so"
 
@@ -56,8 +59,9 @@ def missing() -> str:
 def appliance_image(image: GuestImage) -> GuestImage:
     """The appliance's image, from that of other guests; made now if the cache has none."""
     digest = hashlib.sha256()
-    for path in (image.initramfs, pathlib.Path(settings.PLUGIN), _MAKE):
-        digest.update(path.read_bytes())
+    programs = [RX_INTR] if RX_INTR else []
+    for path in (image.initramfs, settings.PLUGIN, _MAKE, *programs):
+        digest.update(pathlib.Path(path).read_bytes())
     target = settings.CACHE / f"appliance-{digest.hexdigest()[:16]}.gz"
     with open(settings.CACHE / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -66,7 +70,8 @@ def appliance_image(image: GuestImage) -> GuestImage:
                 old.unlink()
             modules = next((image.kernel.parent / "modules").iterdir())
             done = subprocess.run(
-                [str(_MAKE), str(target), str(image.initramfs), str(modules), settings.PLUGIN],
+                [str(_MAKE), str(target), str(image.initramfs), str(modules), settings.PLUGIN,
+                 *programs],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise ImageError(f"{_MAKE.name}: {done.stderr.strip()}")
@@ -132,6 +137,8 @@ class Machine:
     #: Arguments of each port's device.
     devargs: str = ""
     ports: int = 2
+    #: vfio-user sockets of adapters that are there from the beginning.
+    cold: Sequence[str] = ()
 
     def kernel_args(self) -> str:
         """What the guest's kernel is told: vfio-pci needs an IOMMU."""
@@ -145,6 +152,10 @@ class Machine:
         for number in range(self.ports):
             args += ["-device", f"pcie-root-port,id=rp{number},slot={number + 1},"
                                 "pref64-reserve=2G,mem-reserve=16M"]
+        for number, path in enumerate(self.cold):
+            device = {"driver": "vfio-user-pci", "id": f"cold{number}", "bus": f"rp{number}",
+                      "socket": {"type": "unix", "path": path}}
+            args += ["-device", json.dumps(device)]
         return args
 
 
@@ -209,6 +220,17 @@ class Appliance(Guest):
             self.run("modprobe vfio_iommu_type1")
         self.run(f"modprobe {self.machine.driver}")
         self.run(f"echo {_PCI_ID} > /sys/bus/pci/drivers/{self.machine.driver}/new_id")
+
+    def start_rx_intr(self, queues: int, packets: int) -> str:
+        """Start the program that waits for Rx interrupts; the file it writes to."""
+        output = "/run/rx_intr.out"
+        address, = self.wait_adapters(1)
+        eal = " ".join(self.machine.eal_args)
+        self.send(f"/usr/lib/vhost-pci/rx_intr -l 0 --no-telemetry -m 64 {eal} -a {address} "
+                  f"-d {_GUEST_PLUGIN} -- {queues} {packets} > {output} 2>&1 & true")
+        wait_until(lambda: "waiting" in self.try_run(f"cat {output}")[1], 60,
+                   "the program that waits for interrupts", 0.2)
+        return output
 
     def testpmd(self, *app_args: str, allow: Sequence[str] = ()) -> "ApplianceTestpmd":
         """Start a testpmd on the adapters there are, or those that are allowed."""
