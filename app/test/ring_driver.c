@@ -127,6 +127,16 @@ place_ring(struct ring *ring)
 	ring->used = device;
 }
 
+static uint16_t *
+make_ids(uint16_t nb)
+{
+	uint16_t *ids = calloc(nb, sizeof(*ids));
+
+	if (ids == NULL)
+		abort();
+	return ids;
+}
+
 void
 ring_open(struct ring *ring, const struct ring_conf *conf)
 {
@@ -153,10 +163,9 @@ ring_open(struct ring *ring, const struct ring_conf *conf)
 	assert_true(ring->broken_fd >= 0 && ring->call_fd >= 0);
 	ring->vr->broken_fd = ring->broken_fd;
 	ring->vr->call.fd = dup(ring->call_fd);
-	ring->free_ids = calloc(conf->size, sizeof(uint16_t));
-	ring->next_slot = calloc(conf->size, sizeof(uint16_t));
-	ring->nb_descs = calloc(conf->size, sizeof(uint16_t));
-	assert_true(ring->free_ids != NULL && ring->next_slot != NULL && ring->nb_descs != NULL);
+	ring->free_ids = make_ids(conf->size);
+	ring->next_slot = make_ids(conf->size);
+	ring->nb_descs = make_ids(conf->size);
 	ring_start(ring, conf->is_packed && conf->base == 0 ? RING_PACKED_START : conf->base);
 }
 
@@ -301,11 +310,14 @@ ring_write_entry(const struct ring *ring, uint64_t table_gpa, unsigned int idx,
 		const struct vhost_pci_desc *desc)
 {
 	const struct vring_desc split = { desc->gpa, desc->len, desc->flags, desc->next };
-	const uint64_t packed[2] = { desc->gpa, packed_half(desc) };
+	const struct vring_packed_desc packed = { desc->gpa, desc->len, desc->next, desc->flags };
+	uint8_t bytes[sizeof(split)];
 
-	ring_write(ring, table_gpa + idx * sizeof(split),
-			ring->is_packed ? (const void *)packed : (const void *)&split,
-			sizeof(split));
+	if (ring->is_packed)
+		memcpy(bytes, &packed, sizeof(bytes));
+	else
+		memcpy(bytes, &split, sizeof(bytes));
+	ring_write(ring, table_gpa + idx * sizeof(bytes), bytes, sizeof(bytes));
 }
 
 void

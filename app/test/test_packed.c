@@ -30,7 +30,7 @@ base_of(unsigned int slot, bool wrap)
 static unsigned int
 echo(struct ring *ring)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int nb = 0;
 
 	vhost_pci_ring_begin(ring->vr);
@@ -104,7 +104,7 @@ test_used_entry_layout(void **state)
 	for (i = 0; i < 12; i++) {
 		const struct vring_packed_desc *desc = &ring.pdesc[i % 3];
 		uint16_t bits = i / 3 % 2 == 0 ? AVAIL | USED : 0;
-		struct vhost_pci_chain chain;
+		struct vhost_pci_chain chain = { 0 };
 		uint32_t len = i % 2 == 0 ? 0 : 0x90000000u + i;
 		int id = ring_offer_one(&ring, RING_LOW_GPA, 100, true);
 
@@ -125,7 +125,7 @@ static void
 test_id_of_last_descriptor(void **state)
 {
 	struct ring ring;
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	uint16_t i;
 
 	(void)state;
@@ -158,7 +158,7 @@ test_batch_is_published_by_first_flags(void **state)
 	static const uint16_t slots[] = { 0, 2, 3, 6 };
 	const struct ring_buf bufs[3] = { { RING_LOW_GPA, 10 }, { RING_LOW_GPA, 10 },
 		{ RING_LOW_GPA, 10 } };
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int start, i;
 	struct ring ring;
 
@@ -234,7 +234,7 @@ test_chains_over_the_end(void **state)
 		for (round = 0; round < 200; round++) {
 			const struct ring_offer offer = { .bufs = bufs,
 				.nb_direct = 1 + round % size };
-			struct vhost_pci_chain chain;
+			struct vhost_pci_chain chain = { 0 };
 			int id = ring_offer(&ring, &offer);
 			uint32_t used_id, len;
 
@@ -308,10 +308,7 @@ test_base_round_trip(void **state)
 				base = (base & 0x80008000) | avail | used << 16;
 			}
 			/* Without a used half there is none to return: see test_vring.c. */
-			if (base >> 16 == 0)
-				continue;
-			/* A used half of 0 may stand for one that the front-end does not know. */
-			if (base >> 16 == 0)
+			if (base <= UINT16_MAX)
 				continue;
 			good = (base & 0x7fff) < sizes[i] && (base >> 16 & 0x7fff) < sizes[i];
 			assert_int_equal(vhost_pci_vring_set_base(ring.vr, first), 0);
@@ -355,7 +352,7 @@ static void
 test_base_forgets(void **state)
 {
 	struct vring_packed_desc before[5];
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 
 	(void)state;
@@ -472,7 +469,7 @@ crossed(unsigned int size, unsigned int old_pos, unsigned int nb_used, uint16_t 
 static void
 compare_calls(struct ring *ring, unsigned int old_pos, unsigned int nb_used, unsigned int step)
 {
-	unsigned int size = ring->size;
+	const unsigned int size = ring->vr->size > 0 ? ring->vr->size : 1;
 	unsigned int new_pos = old_pos + nb_used;
 	unsigned int event_pos;
 

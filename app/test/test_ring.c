@@ -13,7 +13,7 @@
 static struct vhost_pci_chain
 take(struct ring *ring, enum vhost_pci_dir dir)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 
 	assert_int_equal(ring_next(ring, &chain, dir), 1);
 	return chain;
@@ -44,7 +44,7 @@ pass_chain(struct ring *ring, const struct ring_offer *offer)
 {
 	enum vhost_pci_dir dir = offer->writable ? VHOST_PCI_ENQUEUE : VHOST_PCI_DEQUEUE;
 	unsigned int nb_bufs = offer->nb_direct + offer->nb_indirect;
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	int id = ring_offer(ring, offer);
 
 	assert_true(id >= 0);
@@ -77,7 +77,7 @@ pass_both(void **state, struct ring_offer offer)
 static void
 test_empty(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 
 	ring_open(&ring, *state);
@@ -271,7 +271,7 @@ test_longest_chain(void **state)
 static void
 test_put_is_seen_after_flush(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	int id[5], i;
 
@@ -294,7 +294,7 @@ test_put_is_seen_after_flush(void **state)
 static void
 test_unflushed_across_bursts(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	int id[3], i;
 
@@ -447,7 +447,7 @@ test_segments_of_held_chains(void **state)
 static void
 test_segments_of_held_buffers(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	unsigned int i;
 
@@ -472,7 +472,7 @@ test_segments_of_held_buffers(void **state)
 static void
 test_restore_segments(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	unsigned int i;
 
@@ -493,7 +493,7 @@ static void
 test_drop_segs(void **state)
 {
 	struct ring_buf bufs[40];
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	unsigned int i;
 
@@ -520,7 +520,7 @@ test_drop_segs(void **state)
 static void
 test_nb_avail(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	int i, left;
 
@@ -548,7 +548,7 @@ static void
 test_look(void **state)
 {
 	struct vhost_pci_vring before;
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	int i;
 
@@ -607,7 +607,7 @@ test_discard(void **state)
 static void
 test_end_without_put(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 
 	ring_open(&ring, *state);
@@ -649,7 +649,7 @@ test_end_without_call_fd(void **state)
 static void
 run_laps(const struct ring_conf *conf, unsigned int nb_chains)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int given = 0, taken = 0, returned = 0;
 	struct ring ring;
 

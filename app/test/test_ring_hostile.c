@@ -175,7 +175,7 @@ offer_malformed(struct ring *ring, const struct malformed *bad)
 static int
 burst(struct ring *ring, enum vhost_pci_dir dir)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	int ret;
 
 	assert_int_equal(vhost_pci_vring_enter(ring->vr), VHOST_PCI_VRING_ON);
@@ -353,7 +353,7 @@ static void
 test_wrap_bits(void **state)
 {
 	struct vhost_pci_desc desc = { RING_LOW_GPA, 60, 0, 0 };
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int wrap, bits;
 
 	(void)state;
@@ -456,7 +456,7 @@ check_segments(const struct ring *ring, const struct vhost_pci_chain *chain)
 static unsigned int
 walk(struct ring *ring, unsigned int *broken)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int nb = 0;
 	int ret = 0;
 

@@ -347,7 +347,7 @@ run_payload(const struct ring_conf *conf, bool writable)
 	traffic.writable = writable;
 	assert_int_equal(pthread_create(&thread, NULL, payload_thread, &traffic), 0);
 	while (nb < traffic.nb_chains) {
-		struct vhost_pci_chain chain;
+		struct vhost_pci_chain chain = { 0 };
 		unsigned int burst;
 
 		vhost_pci_ring_begin(ring->vr);
@@ -462,7 +462,7 @@ sleeping_driver_thread(void *arg)
 static bool
 echo_one(struct ring *ring)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 
 	vhost_pci_ring_begin(ring->vr);
 	if (ring_next(ring, &chain, VHOST_PCI_DEQUEUE) <= 0)
@@ -590,7 +590,7 @@ test_wish_or_seen(void **state)
 	ring->vr->call.value = 1;
 	assert_int_equal(pthread_create(&thread, NULL, dekker_thread, &dekker), 0);
 	for (round = 1; round <= NB_DEKKER_ROUNDS; round++) {
-		struct vhost_pci_chain chain;
+		struct vhost_pci_chain chain = { 0 };
 		unsigned int spins = 0;
 
 		/* The driver waits: its part can be played here. */

@@ -17,7 +17,7 @@ static const struct ring_conf event_conf = { .size = 8, .event_idx = true };
 static unsigned int
 echo(struct ring *ring)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int nb = 0;
 
 	vhost_pci_ring_begin(ring->vr);
@@ -47,7 +47,7 @@ test_used_entry_layout(void **state)
 	(void)state;
 	ring_open(&ring, &plain_conf);
 	for (i = 0; i < 20; i++) {
-		struct vhost_pci_chain chain;
+		struct vhost_pci_chain chain = { 0 };
 		int id = ring_offer_one(&ring, RING_LOW_GPA, 100, true);
 
 		vhost_pci_ring_begin(ring.vr);
@@ -126,7 +126,7 @@ test_runs_from_base(void **state)
 static void
 test_base_forgets(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 
 	(void)state;
@@ -379,7 +379,7 @@ static void
 test_avail_idx_jump(void **state)
 {
 	static const uint16_t jumps[] = { 9, 10, 0x7fff, 0x8000, 0xffff };
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	unsigned int i;
 
@@ -429,7 +429,7 @@ test_look_at_avail_idx(void **state)
 static void
 test_avail_idx_read_once(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	unsigned int i;
 

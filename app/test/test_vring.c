@@ -77,7 +77,7 @@ test_map_of_own_table(void **state)
 static void
 test_map_keeps_indexes(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct ring ring;
 	uint32_t base;
 

@@ -247,7 +247,7 @@ polling_thread(void *arg)
 {
 	struct traffic *traffic = arg;
 	struct ring *ring = &traffic->ring;
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	unsigned int spins = 0;
 
 	while (vhost_pci_load_relaxed(&traffic->stop_polling) == 0) {
