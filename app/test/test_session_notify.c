@@ -128,6 +128,22 @@ test_call_pipe_carries_8_bytes(void **state)
 	close(ends[1]);
 }
 
+/* Nobody reads kicks: the front-end would find its pipe full one day. */
+static void
+test_pipe_is_no_kick(void **state)
+{
+	struct session_peer *peer = *state;
+	int kick_fd = peer_vring(peer, 1)->kick_fd;
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, 1, ends[0]), -EINVAL);
+	assert_int_equal(peer_vring(peer, 1)->kick_fd, kick_fd);
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void
 test_sockets_and_files_are_no_notifiers(void **state)
 {
@@ -191,6 +207,7 @@ static const struct CMUnitTest tests[] = {
 	UP_TEST(test_full_call_fd_does_not_block),
 	UP_TEST(test_call_pipe_without_a_reader_raises_no_signal),
 	UP_TEST(test_call_pipe_carries_8_bytes),
+	UP_TEST(test_pipe_is_no_kick),
 	UP_TEST(test_sockets_and_files_are_no_notifiers),
 	UP_TEST(test_refused_sockets_are_closed_without_waiting),
 	PEER_TEST(test_fd_index_beyond_the_last_vring),

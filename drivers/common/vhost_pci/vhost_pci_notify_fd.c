@@ -27,6 +27,16 @@ vhost_pci_notify_fd_prepare(int fd)
 }
 
 int
+vhost_pci_notify_fd_prepare_kick(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	return S_ISFIFO(status.st_mode) ? -EINVAL : vhost_pci_notify_fd_prepare(fd);
+}
+
+int
 vhost_pci_notify_fd_hold(int fd, int *reader)
 {
 	char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];

@@ -12,7 +12,7 @@
 #define VHOST_PCI_NOTIFY_FD_H
 
 /**
- * Check an fd that a peer gave for kicks, calls or errors, and make it non-blocking.
+ * Check an fd that a peer gave for calls or errors, and make it non-blocking.
  *
  * @return 0; -EINVAL where it is neither an eventfd (or another anonymous inode, which refuses
  *	   what it can't do) nor a pipe; -errno.
@@ -20,6 +20,18 @@
  * Control thread. Clause: vhost-user, "Support for platforms other than Linux": eventfd or pipe.
  */
 int vhost_pci_notify_fd_prepare(int fd);
+
+/**
+ * The same for kicks, which are waited for but not read: no pipe, which would be full after 64 KiB
+ * of them, its writer stuck. On Linux front-ends have eventfds; User Mode Linux, which has pipes
+ * for its calls, has them as well for its kicks.
+ *
+ * @return 0; -EINVAL where it is no eventfd nor another anonymous inode; -errno.
+ *
+ * Control thread. Clause: vhost-user, "Support for platforms other than Linux": a pipe is what
+ * there is "on platforms where eventfd is not available".
+ */
+int vhost_pci_notify_fd_prepare_kick(int fd);
 
 /**
  * Keep a pipe that is written to from ever being without a reader, which would raise SIGPIPE.

@@ -355,7 +355,8 @@ take_vring_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	*fd = vhost_pci_msg_take_fd(msg, 0);
 	if (*fd < 0)
 		return 0;
-	ret = vhost_pci_notify_fd_prepare(*fd);
+	ret = msg->hdr.request == VHOST_USER_SET_VRING_KICK ? vhost_pci_notify_fd_prepare_kick(*fd)
+							    : vhost_pci_notify_fd_prepare(*fd);
 	if (ret < 0)
 		vhost_pci_peer_fd_close(*fd);
 	return ret;
