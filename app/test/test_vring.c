@@ -58,6 +58,28 @@ test_map_keeps_one_reference(void **state)
 	ring_close(&ring);
 }
 
+/* Memory comes and goes; the table of segments stays as long as the size does. */
+static void
+test_map_keeps_segments(void **state)
+{
+	const struct ring_conf *conf = *state;
+	struct vhost_pci_seg *segs;
+	struct ring ring;
+
+	ring_open(&ring, conf);
+	segs = ring.vr->segs;
+	assert_int_equal(map_as(&ring, ring.size), 0);
+	assert_ptr_equal(ring.vr->segs, segs);
+	assert_int_equal(map_as(&ring, 4), 0);
+	assert_true(ring.vr->max_segs >= 2 * 4);
+	/* All of it is there. */
+	memset(ring.vr->segs, 0, ring.vr->max_segs * sizeof(*segs));
+	assert_int_equal(map_as(&ring, ring.size), 0);
+	assert_true(ring.vr->max_segs >= 2u * ring.size);
+	memset(ring.vr->segs, 0, ring.vr->max_segs * sizeof(*segs));
+	ring_close(&ring);
+}
+
 /* A vring's own table may be passed when nobody else holds it. */
 static void
 test_map_of_own_table(void **state)
@@ -386,6 +408,7 @@ test_notifier_doorbell(void **state)
 
 static const struct CMUnitTest vring_tests[] = {
 	RING_BOTH_FORMATS(test_map_keeps_one_reference),
+	RING_BOTH_FORMATS(test_map_keeps_segments),
 	RING_BOTH_FORMATS(test_map_of_own_table),
 	RING_BOTH_FORMATS(test_map_keeps_indexes),
 	RING_BOTH_FORMATS(test_map_without_memory),

@@ -135,6 +135,21 @@ map_packed(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t
 	return 0;
 }
 
+/** Have a table of segments: the old one where it is of that size, for memory comes and goes. */
+static int
+make_segs(struct vhost_pci_vring *vr, uint32_t max_segs)
+{
+	if (vr->max_segs == max_segs)
+		return 0;
+	free(vr->segs);
+	vr->max_segs = 0;
+	vr->segs = calloc(max_segs, sizeof(*vr->segs));
+	if (vr->segs == NULL)
+		return -ENOMEM;
+	vr->max_segs = max_segs;
+	return 0;
+}
+
 static int
 map_ring(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem,
 		const struct vhost_pci_vring_format *format)
@@ -151,11 +166,19 @@ map_ring(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem,
 				: map_split(vr, mem, format->size);
 	if (ret < 0)
 		return ret;
-	vr->segs = calloc(max_segs, sizeof(*vr->segs));
-	if (vr->segs == NULL)
-		return -ENOMEM;
-	vr->max_segs = max_segs;
-	return 0;
+	return make_segs(vr, max_segs);
+}
+
+/** Forget what a vring has of a memory table, but not its table of segments. */
+static void
+forget_mem(struct vhost_pci_vring *vr)
+{
+	memset(&vr->split, 0, sizeof(vr->split));
+	memset(&vr->cache, 0, sizeof(vr->cache));
+	vr->nb_segs = 0;
+	vhost_pci_mem_put(vr->mem);
+	vr->mem = NULL;
+	vr->size = 0;
 }
 
 int
@@ -166,7 +189,7 @@ vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 
 	/* First of all: this vring may hold the last reference of its own table. */
 	vhost_pci_mem_get(mem);
-	vhost_pci_vring_unmap(vr);
+	forget_mem(vr);
 	ret = map_ring(vr, mem, format);
 	if (ret < 0) {
 		vhost_pci_vring_unmap(vr);
@@ -185,15 +208,10 @@ vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 void
 vhost_pci_vring_unmap(struct vhost_pci_vring *vr)
 {
-	memset(&vr->split, 0, sizeof(vr->split));
-	memset(&vr->cache, 0, sizeof(vr->cache));
+	forget_mem(vr);
 	free(vr->segs);
 	vr->segs = NULL;
 	vr->max_segs = 0;
-	vr->nb_segs = 0;
-	vhost_pci_mem_put(vr->mem);
-	vr->mem = NULL;
-	vr->size = 0;
 }
 
 /** Set a packed ring's slots and wrap counters. */
