@@ -4,6 +4,7 @@
 
 /* What both ring formats have in common: each test is run with either. */
 
+#include <errno.h>
 #include <string.h>
 
 #include "ring_driver.h"
@@ -162,6 +163,57 @@ test_indirect_of_queue_size(void **state)
 			(struct ring_offer){ .bufs = bufs,
 					.nb_indirect = conf->size,
 					.table_gpa = RING_FAR_GPA });
+}
+
+/* Linux makes tables without regard to the queue size; here each buffer is in two pieces. */
+static void
+test_indirect_longer_than_the_queue(void **state)
+{
+	const struct ring_conf *conf = *state;
+	struct ring_buf bufs[64];
+	uint16_t size;
+	unsigned int i;
+
+	for (i = 0; i < 64; i++)
+		bufs[i] = (struct ring_buf){ RING_HIGH_GPA - 1, 2 };
+	for (size = 1; size <= 32; size *= 2) {
+		struct ring_conf small = { .is_packed = conf->is_packed, .size = size };
+		void *small_state = &small;
+
+		pass_both(&small_state,
+				(struct ring_offer){ .bufs = bufs,
+						.nb_indirect = 64,
+						.table_gpa = RING_FAR_GPA });
+	}
+}
+
+/* From the queue size of 64 on it is the bound. */
+static void
+test_indirect_of_one_too_many(void **state)
+{
+	const struct ring_conf *conf = *state;
+	static const uint16_t sizes[][2] = { { 1, 65 }, { 32, 65 }, { 64, 65 }, { 128, 129 } };
+	struct vhost_pci_chain chain;
+	struct ring_buf bufs[129];
+	unsigned int i;
+
+	for (i = 0; i < 129; i++)
+		bufs[i] = (struct ring_buf){ RING_LOW_GPA, 64 };
+	for (i = 0; i < 4; i++) {
+		const struct ring_conf small = { .is_packed = conf->is_packed,
+			.size = sizes[i][0] };
+		struct ring ring;
+
+		ring_open(&ring, &small);
+		assert_true(ring_offer(&ring,
+					    &(struct ring_offer){ .bufs = bufs,
+							    .nb_indirect = sizes[i][1],
+							    .table_gpa = RING_FAR_GPA }) >= 0);
+		ring_publish(&ring);
+		assert_int_equal(ring_next(&ring, &chain, VHOST_PCI_DEQUEUE), -EPROTO);
+		assert_int_equal(ring.vr->error, VHOST_PCI_VRING_E_INDIRECT_LEN);
+		ring_close(&ring);
+	}
 }
 
 /* VIRTIO 2.7.5.3.2: zero or more direct descriptors, then one that refers to a table. */
@@ -712,6 +764,8 @@ static const struct CMUnitTest ring_tests[] = {
 	RING_BOTH_FORMATS(test_indirect),
 	RING_BOTH_FORMATS(test_indirect_of_one),
 	RING_BOTH_FORMATS(test_indirect_of_queue_size),
+	RING_BOTH_FORMATS(test_indirect_longer_than_the_queue),
+	RING_BOTH_FORMATS(test_indirect_of_one_too_many),
 	RING_BOTH_FORMATS(test_direct_then_indirect),
 	RING_BOTH_FORMATS(test_indirect_table_across_regions),
 	RING_BOTH_FORMATS(test_buffer_across_regions),

@@ -100,7 +100,8 @@ indirect_check(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc)
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT);
 	if (desc->flags & VRING_DESC_F_NEXT)
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT_NEXT);
-	if (nb_entries == 0 || desc->len % sizeof(union any_desc) != 0 || nb_entries > vr->size)
+	if (nb_entries == 0 || desc->len % sizeof(union any_desc) != 0 ||
+			nb_entries > vhost_pci_vring_max_table(vr->size))
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT_LEN);
 	return (int)nb_entries;
 }
@@ -110,8 +111,8 @@ indirect_check(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc)
  *
  * @param desc	The descriptor with VRING_DESC_F_INDIRECT, which has been loaded once.
  * @return 0; -EPROTO with the ring broken: not negotiated, with NEXT (VIRTIO 2.7.5.3.1), a length
- *	   that is 0, no multiple of 16 or beyond the queue size, a table outside of the memory
- *	   table, nested, next beyond the table (split), a loop (split). -EAGAIN as for
+ *	   that is 0, no multiple of 16 or beyond vhost_pci_vring_max_table(), a table outside of
+ *	   the memory table, nested, next beyond the table (split), a loop (split). -EAGAIN as for
  *	   vhost_pci_chain_add().
  */
 VHOST_PCI_ALWAYS_INLINE int

@@ -154,8 +154,10 @@ static int
 map_ring(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem,
 		const struct vhost_pci_vring_format *format)
 {
-	/* A packet may need all descriptors, some of which continue in another region. */
-	uint32_t max_segs = 2 * (uint32_t)format->size + 64;
+	/* A chain may need all descriptors or the longest of tables, each of whose buffers may
+	 * continue in another region; and others may be held at the same time.
+	 */
+	uint32_t max_segs = 2 * vhost_pci_vring_max_table(format->size) + 64;
 	int ret;
 
 	if (format->size == 0 || format->size > VHOST_PCI_VRING_MAX_SIZE)

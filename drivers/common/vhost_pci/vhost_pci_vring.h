@@ -26,6 +26,13 @@
 /** Largest queue size of either format (VIRTIO 2.7, 2.8). */
 #define VHOST_PCI_VRING_MAX_SIZE 32768
 
+/**
+ * Entries that an indirect table may have in the smallest of queues. VIRTIO 2.7.5.3.1 has none
+ * longer than the queue size, but Linux makes tables as long as a packet's fragments ask for,
+ * up to 47, whatever the queue size.
+ */
+#define VHOST_PCI_VRING_SMALL_TABLE 64
+
 /** Slot and wrap counter in one half of a packed ring's base (vhost-user, SET_VRING_BASE). */
 #define VHOST_PCI_BASE_WRAP_BIT  15
 #define VHOST_PCI_BASE_SLOT_MASK ((1u << VHOST_PCI_BASE_WRAP_BIT) - 1)
@@ -46,7 +53,7 @@ enum vhost_pci_vring_error {
 	VHOST_PCI_VRING_E_LOOP,            /**< A chain is longer than the queue. */
 	VHOST_PCI_VRING_E_WRAP,            /**< Packed: part of a chain is not available. */
 	VHOST_PCI_VRING_E_INDIRECT,        /**< An indirect table where none was negotiated. */
-	VHOST_PCI_VRING_E_INDIRECT_LEN,    /**< Its length is 0, no multiple of 16, or too long. */
+	VHOST_PCI_VRING_E_INDIRECT_LEN,    /**< Of 0 or too many entries, or of no whole number. */
 	VHOST_PCI_VRING_E_INDIRECT_NEXT,   /**< INDIRECT and NEXT both set. */
 	VHOST_PCI_VRING_E_INDIRECT_NESTED, /**< INDIRECT inside an indirect table. */
 	VHOST_PCI_VRING_E_ADDR,            /**< A buffer or table is not in the memory table. */
@@ -155,6 +162,13 @@ enum vhost_pci_dir {
 
 /** Name of an error for messages and counters, such as "avail_idx"; never NULL. */
 const char *vhost_pci_vring_error_name(enum vhost_pci_vring_error error);
+
+/** Most entries of an indirect table, for a queue size; see VHOST_PCI_VRING_SMALL_TABLE. */
+static inline uint32_t
+vhost_pci_vring_max_table(uint32_t size)
+{
+	return size > VHOST_PCI_VRING_SMALL_TABLE ? size : VHOST_PCI_VRING_SMALL_TABLE;
+}
 
 /** Bring a vring to its initial, stopped state; all fds are -1. Control thread. */
 void vhost_pci_vring_init(struct vhost_pci_vring *vr, unsigned int index);
