@@ -16,6 +16,12 @@
 	((VHOST_PCI_ADAPTER_NET_PROTOCOL & ~VHOST_USER_PROTOCOL_MASK(BACKEND_REQ)) | \
 			VHOST_USER_PROTOCOL_MASK(CONFIG))
 
+/*
+ * HOST_TSO4, TSO6, ECN and UFO: front-ends that send packets to be segmented need an application
+ * behind the driver that takes them, which most do not. They are offered where they are asked for.
+ */
+#define FEATURES_HOST_TSO (UINT64_C(0xf) << 11)
+
 /** What it can't: LOG_ALL and PROTOCOL_FEATURES are its own, ACCESS_PLATFORM needs a channel. */
 #define FEATURES_IMPOSSIBLE (UINT64_C(1) << 26 | UINT64_C(1) << 30 | UINT64_C(1) << 33)
 
@@ -235,7 +241,7 @@ add_endpoint(struct options *options, const char *name, const struct endpoint_te
 	if (!parse_numbers(text, config, error))
 		return false;
 	/* [ADP-10.2] */
-	config->features = VHOST_PCI_ADAPTER_NET_FEATURES;
+	config->features = VHOST_PCI_ADAPTER_NET_FEATURES & ~FEATURES_HOST_TSO;
 	if (config->nb_vrings > 2)
 		config->features |= VHOST_PCI_ADAPTER_NET_FEATURES_MQ;
 	return parse_interrupts(text->interrupts, &config->irq, error) &&
