@@ -17,8 +17,6 @@ from harness.qemu import Nic, QemuGuest
 from harness.stage import opened
 
 FILE_BYTES = 4 << 20
-#: What the daemon offers: testpmd passes packets on and knows of no segmentation.
-FEATURES = "--features=0xd3866078b"
 
 
 @dataclasses.dataclass
@@ -56,7 +54,7 @@ def _trio(backend: BackEnd, image: GuestImage) -> Iterator[Trio]:
         appliance = Appliance(stage, appliance_image, Machine())
         appliance.wait_boot()
         appliance.prepare()
-        daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0,rp1", FEATURES).ready()
+        daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0,rp1").ready()
         guests = [QemuGuest(stage, f"guest{number}", number, image, Nic("s"))
                   for number in range(2)]
         for number, guest in enumerate(guests):

@@ -171,7 +171,8 @@ class Appliance(Guest):
             str(_CHROOT), "qemu-system-x86_64", "-nodefaults", "-no-user-config",
             "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi",
             # With 40 bits the firmware puts large BARs where Linux does not use them.
-            "-cpu", "max,phys-bits=39", "-smp", "2", "-m", "640", "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
+            "-cpu", "max,phys-bits=39", "-smp", "2", "-m", "640",
+            "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on" +
             machine.kernel_args(),
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
@@ -349,4 +350,3 @@ class ApplianceTestpmd:
         """Leave by the prompt."""
         self._guest.run(f"echo quit > {self._base}.in")
         wait_until(lambda: not self.running(), timeout, "the end of testpmd", 0.2)
-
