@@ -38,7 +38,7 @@ class BackEnd:
 
     def eal_args(self) -> List[str]:
         """EAL options that make the driver known."""
-        return ["-d", self.plugin] if self.plugin else []
+        return ["-d", os.path.basename(self.plugin)] if self.plugin else []
 
     def device(self, number: int, iface: str, *, client: bool = False, queues: int = 1,
                switches: Tuple[str, ...] = ()) -> str:

@@ -24,6 +24,12 @@ PLUGIN = os.environ.get("VHOST_PCI_PLUGIN", "")
 PRELOAD = os.environ.get("VHOST_PCI_PRELOAD", "")
 KERNEL_PACKAGE = os.environ.get("VHOST_PCI_KERNEL", "")
 
+# EAL loads no plugin from a path below a folder that everyone may write to: it is
+# given the name alone, and the loader is told where to look.
+if os.path.dirname(PLUGIN):
+    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(
+        filter(None, [os.path.dirname(PLUGIN), os.environ.get("LD_LIBRARY_PATH")]))
+
 
 def _folder(variable: str, name: str) -> pathlib.Path:
     """The folder a variable names, or one of this name where the user keeps caches."""
