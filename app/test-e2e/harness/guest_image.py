@@ -15,6 +15,8 @@ from typing import List, Optional
 from . import settings
 
 _SCRIPTS = pathlib.Path(__file__).parent.parent / "guest"
+#: What goes into the image, and what makes it.
+_SOURCES = ("agent", "init", "make-initramfs")
 _UML_MODULES = pathlib.Path("/usr/lib/uml/modules")
 _KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
@@ -74,8 +76,8 @@ def _unpack_kernel(target: pathlib.Path) -> None:
 def _initramfs_name(modules: List[pathlib.Path]) -> str:
     """A name that changes with whatever goes into the image."""
     digest = hashlib.sha256()
-    for script in sorted(_SCRIPTS.iterdir()):
-        digest.update(script.read_bytes())
+    for name in _SOURCES:
+        digest.update((_SCRIPTS / name).read_bytes())
     for folder in modules:
         digest.update(str(folder).encode())
     return f"initramfs-{digest.hexdigest()[:16]}.gz"

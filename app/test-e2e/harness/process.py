@@ -24,9 +24,10 @@ Pattern = Union[str, "re.Pattern[str]"]
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
-#: What a sanitizer prints when it has found something.
+#: What a sanitizer prints when it has found something; leaks must be in our own functions.
 SANITIZER_REPORT = re.compile(
-    r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error: ")
+    r"ERROR: AddressSanitizer|WARNING: ThreadSanitizer|runtime error: |"
+    r"(Direct|Indirect) leak of .*\n(?:\s+#\d+ .*\n)*?\s+#\d+ .*vhost_pci")
 
 
 class ProcessError(AssertionError):
@@ -110,6 +111,22 @@ class Output:
                 self._changed.wait(max(0.0, end - time.monotonic()))
 
 
+class ErrorLog:
+    """The error stream: a file, which has what a process wrote before its next prompt."""
+
+    def __init__(self, log: pathlib.Path) -> None:
+        self.path = log
+        self.path.touch()
+
+    def mark(self) -> int:
+        """The place where the file ends now, for since()."""
+        return self.path.stat().st_size
+
+    def since(self, mark: int = 0) -> str:
+        """The text from a mark on."""
+        return self.path.read_bytes()[mark:].decode("latin-1").replace("\r", "")
+
+
 def _die_with_parent(sig: int) -> Callable[[], None]:
     """For the child: no process outlives the test run, however that ends."""
     def arrange() -> None:
@@ -152,44 +169,38 @@ class Process:
         self.folder = folder
         self._expected_death = False
         self.out = Output(folder / f"{name}.out")
-        self.err = Output(folder / f"{name}.err")
+        self.err = ErrorLog(folder / f"{name}.err")
         (folder / f"{name}.cmd").write_text(" ".join(self.argv) + "\n", encoding="utf-8")
 
         self._terminal, theirs = pty.openpty()
         tty.setraw(theirs, termios.TCSANOW)
-        err_ours, err_theirs = os.pipe()
+        stderr = os.open(self.err.path, os.O_WRONLY | os.O_APPEND)
         full_env = dict(os.environ)
         full_env.update(env or {})
         try:
             # The fork must happen in a thread that lives as long as the run does:
             # the signal for the parent's death is tied to it.
             self.popen = subprocess.Popen(
-                self.argv, stdin=theirs, stdout=theirs, stderr=err_theirs, cwd=folder,
+                self.argv, stdin=theirs, stdout=theirs, stderr=stderr, cwd=folder,
                 env=full_env, start_new_session=True,
                 preexec_fn=_die_with_parent(death_signal))
         finally:
             os.close(theirs)
-            os.close(err_theirs)
-        self._readers = [
-            threading.Thread(target=self._read, args=(self._terminal, self.out), daemon=True),
-            threading.Thread(target=self._read, args=(err_ours, self.err), daemon=True),
-        ]
-        self._fds = [self._terminal, err_ours]
-        for reader in self._readers:
-            reader.start()
+            os.close(stderr)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         Process.live.append(self)
 
-    @staticmethod
-    def _read(fd: int, output: Output) -> None:
+    def _read(self) -> None:
         while True:
             try:
-                data = os.read(fd, 65536)
+                data = os.read(self._terminal, 65536)
             except OSError:     # a terminal's way to say end of file
                 data = b""
             if not data:
                 break
-            output.feed(data)
-        output.close()
+            self.out.feed(data)
+        self.out.close()
 
     @property
     def pid(self) -> int:
@@ -230,13 +241,11 @@ class Process:
         self._close()
 
     def _close(self) -> None:
-        for reader in self._readers:
-            reader.join(timeout=5)
-        for fd in self._fds:
-            os.close(fd)
-        self._fds = []
-        if self in Process.live:
-            Process.live.remove(self)
+        if self not in Process.live:
+            return
+        Process.live.remove(self)
+        self._reader.join(timeout=5)
+        os.close(self._terminal)
 
     def open_fds(self) -> List[str]:
         """What the open file descriptors of the process refer to."""

@@ -65,9 +65,10 @@ class Testpmd(Process):
         argv += ["--", "-i", f"--nb-cores={forwarders}", f"--total-num-mbufs={mbufs}", *app_args]
         env = {}
         if preload:
-            # testpmd and EAL keep what they allocate at start until they exit.
+            # Leaks are looked for as well, but those of others do not change the exit status.
             env = {"LD_PRELOAD": preload,
-                   "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_abort=1",
+                   "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:handle_abort=1",
+                   "LSAN_OPTIONS": "exitcode=0:report_objects=0",
                    "UBSAN_OPTIONS": "print_stacktrace=1"}
         super().__init__(name, argv, folder, env)
 
