@@ -14,7 +14,7 @@ from harness.backend import BackEnd
 from harness.guest_image import GuestImage, ImageError
 from harness.process import wait_until
 from harness.qemu import Nic, QemuGuest
-from harness.stage import opened
+from harness.stage import Stage, opened
 
 FILE_BYTES = 4 << 20
 
@@ -40,16 +40,21 @@ class Trio:
             self.back.wait_link(True, port)
 
 
-@pytest.fixture(scope="module", name="trio")
-def _trio(backend: BackEnd, image: GuestImage) -> Iterator[Trio]:
-    """All of them, up and in touch."""
+@pytest.fixture(scope="session", name="appliance_image")
+def _appliance_image(image: GuestImage) -> GuestImage:
+    """Kernel and initramfs of the appliance."""
     reason = adapter.missing()
     if reason:
         pytest.skip(reason)
     try:
-        appliance_image = adapter.appliance_image(image)
+        return adapter.appliance_image(image)
     except ImageError as error:
         pytest.skip(f"no image of an appliance: {error}")
+
+
+@pytest.fixture(scope="module", name="trio")
+def _trio(backend: BackEnd, image: GuestImage, appliance_image: GuestImage) -> Iterator[Trio]:
+    """All of them, up and in touch."""
     with opened(backend, "test_adapter_guests") as stage:
         appliance = Appliance(stage, appliance_image, Machine())
         appliance.wait_boot()
@@ -111,3 +116,24 @@ def test_unplugged_and_plugged_again(trio: Trio) -> None:
     trio.wait_links()
     trio.back.command("start")
     trio.meet()
+
+
+def test_guest_with_memory_on_both_sides_of_the_gap(
+        stage: Stage, image: GuestImage, appliance_image: GuestImage) -> None:
+    """A guest with 4.5 GB has its memory in two regions, which are in one file."""
+    appliance = Appliance(stage, appliance_image, Machine(ports=1, reserve="16G"))
+    appliance.wait_boot()
+    appliance.prepare()
+    daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0").ready()
+    guest = QemuGuest(stage, "large", 1, image, Nic("s"), megabytes=4608)
+    guest.wait_boot()
+    guest.configure("10.0.0.1")
+    back = appliance.testpmd(allow=appliance.wait_adapters(1)).ready()
+    back.wait_link(True)
+    # testpmd answers for any address.
+    back.commands("set fwd icmpecho", "start")
+    guest.run("ping -c 20 -i 0.05 -s 1400 10.0.0.9")
+    frontend = daemon.adapters()[0]["front-end"]
+    regions = [region for region in frontend["regions"] if int(region["size"], 0) > 1 << 30]
+    assert len(regions) == 2, frontend["regions"]
+    assert {region["file"] for region in regions} == {0}, regions

@@ -137,6 +137,8 @@ class Machine:
     #: Arguments of each port's device.
     devargs: str = ""
     ports: int = 2
+    #: Address space of each adapter's bus: at least the front-end's memory as a power of two.
+    reserve: str = "2G"
     #: vfio-user sockets of adapters that are there from the beginning.
     cold: Sequence[str] = ()
 
@@ -151,7 +153,7 @@ class Machine:
             args += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
         for number in range(self.ports):
             args += ["-device", f"pcie-root-port,id=rp{number},slot={number + 1},"
-                                "pref64-reserve=2G,mem-reserve=16M"]
+                                f"pref64-reserve={self.reserve},mem-reserve=16M"]
         for number, path in enumerate(self.cold):
             device = {"driver": "vfio-user-pci", "id": f"cold{number}", "bus": f"rp{number}",
                       "socket": {"type": "unix", "path": path}}

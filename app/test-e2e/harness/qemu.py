@@ -81,15 +81,15 @@ class QemuGuest(Guest):
     """A guest in a QEMU of its own."""
 
     def __init__(self, stage: Stage, name: str, number: int, image: GuestImage, nic: Nic,
-                 cpus: int = 1) -> None:
+                 cpus: int = 1, megabytes: int = 256) -> None:
         super().__init__()
         self._qmp_path = stage.path(stage.unique(name) + ".qmp")
         mac = f"52:54:00:00:00:{number:02x}"
         argv = [
             PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", "q35,memory-backend=m0", "-accel", "tcg,thread=multi",
-            "-cpu", "max", "-smp", str(cpus), "-m", "256",
-            "-object", "memory-backend-memfd,id=m0,size=256M,share=on",
+            "-cpu", "max", "-smp", str(cpus), "-m", str(megabytes),
+            "-object", f"memory-backend-memfd,id=m0,size={megabytes}M,share=on",
             "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on",
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
