@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <rte_bus.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
+#include <rte_interrupts.h>
 #include <rte_pause.h>
 
 #include "test_util.h"
@@ -22,27 +24,29 @@
 /** Memory that the EAL gets, without hugepages. */
 #define EAL_MEGABYTES "96"
 
-const struct rig_variant rig_split = { .name = "split" };
-const struct rig_variant rig_packed = { .name = "packed", .features = F(F_RING_PACKED) };
-const struct rig_variant rig_split_event = {
+struct rig_variant rig_split = { .name = "split" };
+struct rig_variant rig_packed = { .name = "packed", .features = F(F_RING_PACKED) };
+struct rig_variant rig_split_event = {
 	.name = "split, event index",
 	.features = F(RING_F_EVENT_IDX) | F(RING_F_INDIRECT_DESC),
 };
-const struct rig_variant rig_packed_event = {
+struct rig_variant rig_packed_event = {
 	.name = "packed, event index",
 	.features = F(F_RING_PACKED) | F(RING_F_EVENT_IDX) | F(RING_F_INDIRECT_DESC),
 };
-const struct rig_variant rig_split_in_order = {
+struct rig_variant rig_split_in_order = {
 	.name = "split, in order",
 	.features = F(F_IN_ORDER),
 };
-const struct rig_variant rig_packed_in_order = {
+struct rig_variant rig_packed_in_order = {
 	.name = "packed, in order",
 	.features = F(F_RING_PACKED) | F(F_IN_ORDER),
 };
-const struct rig_variant rig_legacy = { .name = "legacy", .legacy = true };
+struct rig_variant rig_legacy = { .name = "legacy", .legacy = true };
 
 static bool eal_is_up;
+static int ping_fd;
+static unsigned int nb_pings; /* Atomic. */
 
 /** At the program's end: what EAL leaves in its runtime folder goes too. */
 static void
@@ -63,6 +67,32 @@ eal_end(void)
 	}
 	closedir(files);
 	rmdir(dir);
+}
+
+/** A ping has come to EAL's interrupt thread. */
+static void
+on_ping(void *arg)
+{
+	uint64_t count;
+
+	(void)arg;
+	if (read(ping_fd, &count, sizeof(count)) > 0)
+		__atomic_add_fetch(&nb_pings, 1, __ATOMIC_RELEASE);
+}
+
+static int
+ping_setup(void)
+{
+	struct rte_intr_handle *handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+	int ret;
+
+	ping_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (handle == NULL || ping_fd < 0 || rte_intr_fd_set(handle, ping_fd) != 0 ||
+			rte_intr_type_set(handle, RTE_INTR_HANDLE_EXT) != 0)
+		return -1;
+	ret = rte_intr_callback_register(handle, on_ping, NULL);
+	rte_intr_instance_free(handle);
+	return ret;
 }
 
 int
@@ -98,7 +128,7 @@ rig_group_setup(void **state)
 	/* Not through argv, in which EAL puts things in another order. */
 	while (i-- > 0)
 		free(copies[i]);
-	return eal_is_up ? 0 : -1;
+	return eal_is_up ? ping_setup() : -1;
 }
 
 int
@@ -123,6 +153,22 @@ is_late(uint64_t end)
 	return rte_get_timer_cycles() > end;
 }
 
+unsigned int
+rig_nb_fds(void)
+{
+	uint64_t end = deadline();
+	uint64_t one = 1;
+	unsigned int i, seen;
+
+	for (i = 0; i < 2; i++) {
+		seen = __atomic_load_n(&nb_pings, __ATOMIC_ACQUIRE);
+		assert_int_equal(write(ping_fd, &one, sizeof(one)), sizeof(one));
+		while (__atomic_load_n(&nb_pings, __ATOMIC_ACQUIRE) == seen)
+			assert_false(is_late(end));
+	}
+	return test_nb_fds();
+}
+
 void
 rig_init(struct rig *rig)
 {
@@ -133,7 +179,7 @@ rig_init(struct rig *rig)
 	assert_non_null(mkdtemp(rig->dir));
 	snprintf(rig->path, sizeof(rig->path), "%s/sock", rig->dir);
 	snprintf(rig->vdev, sizeof(rig->vdev), "net_vpci%u", nb_rigs++);
-	rig->nb_fds = test_nb_fds();
+	rig->nb_fds = rig_nb_fds();
 }
 
 void
@@ -145,7 +191,7 @@ rig_fini(struct rig *rig)
 		assert_int_equal(rte_mempool_avail_count(rig->pool), rig->pool->size);
 		rte_mempool_free(rig->pool);
 	}
-	assert_int_equal(test_nb_fds(), rig->nb_fds);
+	assert_int_equal(rig_nb_fds(), rig->nb_fds);
 	/* The port has taken its socket file with it. */
 	assert_int_equal(rmdir(rig->dir), 0);
 }
@@ -224,7 +270,7 @@ rig_port_open(struct rig *rig, const struct rig_conf *conf)
 {
 	char devargs[64];
 
-	snprintf(devargs, sizeof(devargs), ",queues=%u%s",
+	snprintf(devargs, sizeof(devargs), ",queues=%d%s",
 			conf->nb_queues == 0 ? 1 : conf->nb_queues,
 			conf->devargs == NULL ? "" : conf->devargs);
 	assert_int_equal(rig_port_attach(rig, devargs), 0);

@@ -38,8 +38,15 @@ struct rig_variant {
 	bool legacy;       /**< Without VIRTIO_F_VERSION_1. */
 };
 
-extern const struct rig_variant rig_split, rig_packed, rig_split_event, rig_packed_event,
+/* Not const: a test's initial state is not, but tests only read it. */
+extern struct rig_variant rig_split, rig_packed, rig_split_event, rig_packed_event,
 		rig_split_in_order, rig_packed_in_order, rig_legacy;
+
+/** A test for one variant, whose initial state it gets. */
+#define RIG_TEST(test, variant) \
+	{ \
+#test ": " #variant, test, NULL, NULL, &rig_##variant \
+	}
 
 /** What a port shall be; zero-initialised: one queue pair, no offloads. */
 struct rig_conf {
@@ -75,6 +82,13 @@ struct rig {
 /** Group fixtures: the EAL starts once for a program. */
 int rig_group_setup(void **state);
 int rig_group_teardown(void **state);
+
+/**
+ * Fds of the process, with EAL's interrupt thread at rest: when a callback was registered or
+ * unregistered it makes its epoll set anew, and then has one fd less for a moment. It has done so
+ * at the latest after the first of two pings.
+ */
+unsigned int rig_nb_fds(void);
 
 /** Make a rig: a folder and a name, nothing else. */
 void rig_init(struct rig *rig);

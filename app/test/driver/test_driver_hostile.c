@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "driver_rig.h"
-#include "test_util.h"
 
 #define NEXT     VRING_DESC_F_NEXT
 #define WRITE    VRING_DESC_F_WRITE
@@ -222,13 +221,13 @@ test_malformed(void **state)
 	rig_init(&rig);
 	rig_port_open(&rig, &conf);
 	check_port(&rig, variant);
-	nb_fds = test_nb_fds();
+	nb_fds = rig_nb_fds();
 	for (i = 0; i < RTE_DIM(malformed); i++) {
 		if (is_packed ? malformed[i].not_packed : malformed[i].not_split)
 			continue;
 		check_malformed(&rig, variant, &malformed[i]);
 		check_port(&rig, variant);
-		assert_int_equal(test_nb_fds(), nb_fds);
+		assert_int_equal(rig_nb_fds(), nb_fds);
 	}
 	rig_fini(&rig);
 }
@@ -269,7 +268,7 @@ test_bad_messages(void **state)
 	rig_init(&rig);
 	rig_port_open(&rig, &conf);
 	check_port(&rig, *state);
-	nb_fds = test_nb_fds();
+	nb_fds = rig_nb_fds();
 	memset(&msg, 0, sizeof(msg));
 	for (i = 0; i < RTE_DIM(bad_messages); i++) {
 		tfe_conn_init(&conn);
@@ -286,7 +285,7 @@ test_bad_messages(void **state)
 		tfe_conn_close(&conn);
 		assert_int_equal(rig_xstat(&rig, "frontend_closed"), i + 1);
 		check_port(&rig, *state);
-		assert_int_equal(test_nb_fds(), nb_fds);
+		assert_int_equal(rig_nb_fds(), nb_fds);
 	}
 	rig_fini(&rig);
 }
@@ -412,15 +411,11 @@ test_race(void **state)
 	rig_fini(&rig);
 }
 
-#define VARIANT(test, variant) \
-	{ \
-#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
-	}
-#define BOTH(test) VARIANT(test, split), VARIANT(test, packed)
+#define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
 	BOTH(test_malformed),
-	VARIANT(test_bad_messages, split),
+	RIG_TEST(test_bad_messages, split),
 	BOTH(test_race),
 };
 

@@ -12,7 +12,6 @@
 #include <rte_dev.h>
 
 #include "driver_rig.h"
-#include "test_util.h"
 
 #define NB_RECONNECTS 1000
 
@@ -86,9 +85,9 @@ test_reconnects(void **state)
 	for (i = 0; i < NB_RECONNECTS; i++) {
 		rig_connect(&rig, &conf);
 		if (i == 0)
-			nb_fds = test_nb_fds();
+			nb_fds = rig_nb_fds();
 		else
-			assert_int_equal(test_nb_fds(), nb_fds);
+			assert_int_equal(rig_nb_fds(), nb_fds);
 		rig_disconnect(&rig);
 		rig_wait_link(&rig, false);
 	}
@@ -344,7 +343,7 @@ test_bad_devargs(void **state)
 	for (i = 0; i < RTE_DIM(bad); i++) {
 		if (rig_port_attach(&rig, bad[i]) >= 0)
 			fail_msg("%s was accepted", bad[i]);
-		assert_int_equal(test_nb_fds(), rig.nb_fds);
+		assert_int_equal(rig_nb_fds(), rig.nb_fds);
 	}
 	assert_int_equal(rte_eal_hotplug_add("vdev", rig.vdev, ""), -EINVAL);
 	assert_int_equal(rte_eal_hotplug_add("vdev", rig.vdev, "iface="), -EINVAL);
@@ -419,11 +418,7 @@ test_stale_socket(void **state)
 	(void)state;
 }
 
-#define VARIANT(test, variant) \
-	{ \
-#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
-	}
-#define BOTH(test) VARIANT(test, split), VARIANT(test, packed)
+#define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_lsc),
@@ -435,8 +430,8 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_stop_start),
 	BOTH(test_ring_stop_start),
 	BOTH(test_detach_attach),
-	VARIANT(test_detach_running, split),
-	VARIANT(test_close_in_event, split),
+	RIG_TEST(test_detach_running, split),
+	RIG_TEST(test_close_in_event, split),
 	cmocka_unit_test(test_bad_devargs),
 	cmocka_unit_test(test_bad_paths),
 	cmocka_unit_test(test_second_port),

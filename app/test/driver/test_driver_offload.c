@@ -349,6 +349,31 @@ test_rx_legacy_flags(void **state)
 	rig_fini(&rig);
 }
 
+/* A tag that was stripped is not in the lengths either. */
+static void
+test_rx_legacy_vlan_strip(void **state)
+{
+	const struct rig_conf conf = {
+		.devargs = ",legacy-ol-flags=1",
+		.rx_offloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP,
+	};
+	struct virtio_net_hdr_v1 hdr;
+	struct rte_mbuf *m;
+	struct rig rig;
+
+	rig_open(&rig, &conf, *state, F(NET_F_CSUM), NULL);
+	make_shape(4, 100);
+	packet_make_partial(&packet);
+	hdr = needs_csum();
+	assert_int_equal(tfe_netq_send(&rig.tx[0], &hdr, packet.bytes, packet.len), 0);
+	rig_rx(&rig, 0, &m, 1);
+	assert_int_equal(m->pkt_len, packet.len - 4);
+	assert_int_equal(m->l2_len, 14);
+	assert_true(m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED);
+	rte_pktmbuf_free(m);
+	rig_fini(&rig);
+}
+
 static void
 test_rx_vlan_strip(void **state)
 {
@@ -463,6 +488,64 @@ test_tx_csum_computed(void **state)
 		}
 	}
 	assert_int_equal(rig_xstat(&rig, "tx_q0_sw_csum_packets"), 16 * RTE_DIM(seg_bytes));
+	rig_fini(&rig);
+}
+
+/* Padding belongs neither to the length in the pseudo header nor to the sum, and need not be 0. */
+static void
+test_tx_csum_padded(void **state)
+{
+	static const uint64_t features[] = { 0, F(NET_F_GUEST_CSUM) };
+	const struct rig_conf conf = { .tx_offloads = TX_CSUM };
+	const uint32_t pad_len = 7;
+	struct tfe_pkt pkt;
+	struct rig rig;
+	unsigned int i, j;
+
+	for (j = 0; j < RTE_DIM(features); j++) {
+		rig_open(&rig, &conf, *state, features[j], NULL);
+		for (i = 0; make_shape(i, 0); i++) {
+			packet_clear_csum(&packet);
+			memset(&packet.bytes[packet.len], 0xa5, pad_len);
+			packet.len += pad_len;
+			pkt = transmit(&rig, csum_mbuf(&rig, 0));
+			assert_int_equal(pkt.len_bytes, packet.len);
+			assert_int_equal(pkt.hdr.flags, 0);
+			packet.len -= pad_len;
+			assert_true(packet_csum_is_good(&packet, pkt.frame, packet.len));
+			assert_int_equal(pkt.frame[packet.len], 0xa5);
+		}
+		rig_fini(&rig);
+	}
+}
+
+/* What can't be done is refused, not left out. */
+static void
+test_tx_unknown_flags(void **state)
+{
+	static const uint64_t flags[] = {
+		RTE_MBUF_F_TX_QINQ,
+		RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_IPV4,
+		RTE_MBUF_F_TX_TUNNEL_VXLAN,
+		RTE_MBUF_F_TX_SEC_OFFLOAD,
+	};
+	const struct rig_conf conf = { .tx_offloads = TX_CSUM };
+	struct rte_mbuf *m;
+	struct rig rig;
+	unsigned int i;
+
+	rig_open(&rig, &conf, *state, F(NET_F_GUEST_CSUM), NULL);
+	assert_int_equal(tfe_netq_post(&rig.rx[0], 4), 4);
+	for (i = 0; i < RTE_DIM(flags); i++) {
+		make_shape(0, 100);
+		m = csum_mbuf(&rig, 0);
+		m->ol_flags |= flags[i];
+		assert_int_equal(rte_eth_tx_prepare(rig.port, 0, &m, 1), 0);
+		assert_int_equal(rte_errno, ENOTSUP);
+		rig_tx(&rig, 0, &m, 1);
+		assert_int_equal(rig_xstat(&rig, "tx_q0_bad_offload_dropped"), i + 1);
+	}
+	assert_int_equal(rig_xstat(&rig, "tx_q0_good_packets"), 0);
 	rig_fini(&rig);
 }
 
@@ -616,15 +699,11 @@ test_tx_vlan_insert(void **state)
 	rig_fini(&rig);
 }
 
-#define VARIANT(test, variant) \
-	{ \
-#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
-	}
-#define BOTH(test) VARIANT(test, split), VARIANT(test, packed)
+#define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
 	BOTH(test_rx_csum_completed),
-	VARIANT(test_rx_csum_completed, legacy),
+	RIG_TEST(test_rx_csum_completed, legacy),
 	BOTH(test_rx_csum_flag),
 	BOTH(test_rx_csum_inner),
 	BOTH(test_rx_csum_not_negotiated),
@@ -632,12 +711,15 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_rx_gso),
 	BOTH(test_rx_gso_one_segment),
 	BOTH(test_rx_gso_bad),
-	VARIANT(test_rx_gso_not_offered, split),
+	RIG_TEST(test_rx_gso_not_offered, split),
 	BOTH(test_rx_legacy_flags),
+	BOTH(test_rx_legacy_vlan_strip),
 	BOTH(test_rx_vlan_strip),
 	BOTH(test_tx_csum_partial),
-	VARIANT(test_tx_csum_partial, legacy),
+	RIG_TEST(test_tx_csum_partial, legacy),
 	BOTH(test_tx_csum_computed),
+	BOTH(test_tx_csum_padded),
+	BOTH(test_tx_unknown_flags),
 	BOTH(test_tx_ip_csum),
 	BOTH(test_tx_tso),
 	BOTH(test_tx_tso_refused),

@@ -359,11 +359,7 @@ test_max_queue_size(void **state)
 	rig_fini(&rig);
 }
 
-#define VARIANT(test, variant) \
-	{ \
-#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
-	}
-#define BOTH(test) VARIANT(test, split), VARIANT(test, packed)
+#define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_info),

@@ -402,7 +402,7 @@ test_discard(void **state)
 	rig_fini(&rig);
 }
 
-/* A front-end that polls gets no calls, one that waits gets one; a port that polls wants no kick. */
+/* A front-end that polls gets no calls, one that waits gets one; a polling port wants no kick. */
 static void
 test_notifications(void **state)
 {
@@ -458,15 +458,11 @@ test_rarp(void **state)
 	rig_fini(&rig);
 }
 
-#define VARIANT(test, variant) \
-	{ \
-#test ": " #variant, test, NULL, NULL, (void *)(uintptr_t)&rig_##variant \
-	}
-#define BOTH(test) VARIANT(test, split), VARIANT(test, packed)
+#define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 #define ALL(test) \
-	BOTH(test), VARIANT(test, split_event), VARIANT(test, packed_event), \
-			VARIANT(test, split_in_order), VARIANT(test, packed_in_order), \
-			VARIANT(test, legacy)
+	BOTH(test), RIG_TEST(test, split_event), RIG_TEST(test, packed_event), \
+			RIG_TEST(test, split_in_order), RIG_TEST(test, packed_in_order), \
+			RIG_TEST(test, legacy)
 
 static const struct CMUnitTest tests[] = {
 	ALL(test_rx),
@@ -482,16 +478,16 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_tx_multi_seg),
 	BOTH(test_tx_pieces),
 	BOTH(test_tx_mergeable),
-	VARIANT(test_tx_mergeable, legacy),
+	RIG_TEST(test_tx_mergeable, legacy),
 	BOTH(test_tx_too_long),
 	BOTH(test_tx_never_enough),
 	BOTH(test_tx_ring_full),
 	BOTH(test_multi_queue),
 	BOTH(test_discard),
 	BOTH(test_notifications),
-	VARIANT(test_notifications, split_event),
-	VARIANT(test_notifications, packed_event),
-	VARIANT(test_rarp, split),
+	RIG_TEST(test_notifications, split_event),
+	RIG_TEST(test_notifications, packed_event),
+	RIG_TEST(test_rarp, split),
 };
 
 REGISTER_TEST_GROUP(driver_traffic_autotest, tests, rig_group_setup, rig_group_teardown);

@@ -124,7 +124,7 @@ vhost_pci_port_set_state(struct vhost_pci_port *port, bool started, bool admin_u
 	vhost_pci_session_set_admin_up(port->session, started && admin_up);
 	vhost_pci_port_update_link(port);
 	vhost_pci_intr_wake_changed(port);
-	/* An application that starts or stops a port knows it; events are for what it can't know. */
+	/* Who starts or stops a port knows it: events are for what one can't know. */
 	port->link_changed = false;
 	port->queue_changed = false;
 }

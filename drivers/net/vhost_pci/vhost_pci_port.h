@@ -96,7 +96,7 @@ struct vhost_pci_port {
 	struct vhost_pci_session *session;
 	uint64_t features; /**< Offered to front-ends. */
 
-	/* Events: all fds are in one epoll set, which is registered with EAL for the port's life. */
+	/* Events: all fds are in one epoll set, registered with EAL for the port's life. */
 	int epoll_fd;
 	int broken_fd; /**< Eventfd that all vrings write to when they break. */
 	struct rte_intr_handle *intr_handle;

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "vhost_pci_conn.h"
@@ -23,7 +22,7 @@
 /** A socket's path, and how it is used. */
 struct vhost_pci_socket {
 	LIST_ENTRY(vhost_pci_socket) entry;
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char *path;
 	char name[RTE_DEV_NAME_MAX_LEN];
 	bool client;
 	bool bound;    /* The file at path is ours. */
@@ -33,23 +32,24 @@ struct vhost_pci_socket {
 };
 
 /** All sockets of the process: a path is for one port. */
-static LIST_HEAD(, vhost_pci_socket) sockets = LIST_HEAD_INITIALIZER(sockets);
+static LIST_HEAD(socket_list, vhost_pci_socket) sockets = LIST_HEAD_INITIALIZER(sockets);
 static pthread_mutex_t sockets_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /** Add a socket to the list; returns the one that has its path already, or NULL. */
 static const struct vhost_pci_socket *
 sockets_add(struct vhost_pci_socket *sock)
 {
-	struct vhost_pci_socket *other;
+	const struct vhost_pci_socket *taken = NULL;
+	const struct vhost_pci_socket *other;
 
 	pthread_mutex_lock(&sockets_lock);
 	LIST_FOREACH(other, &sockets, entry)
 		if (strcmp(other->path, sock->path) == 0)
-			break;
-	if (other == NULL)
+			taken = other;
+	if (taken == NULL)
 		LIST_INSERT_HEAD(&sockets, sock, entry);
 	pthread_mutex_unlock(&sockets_lock);
-	return other;
+	return taken;
 }
 
 int
@@ -59,15 +59,14 @@ vhost_pci_socket_create(const char *path, bool client, const char *name,
 	const struct vhost_pci_socket *other;
 	struct vhost_pci_socket *s;
 
-	if (strlen(path) >= sizeof(s->path)) {
-		DRV_LOG(ERR, "%s: iface is too long: %zu bytes, at most %zu fit a socket's address",
-				name, strlen(path), sizeof(s->path) - 1);
-		return -ENAMETOOLONG;
-	}
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return -ENOMEM;
-	strcpy(s->path, path);
+	s->path = strdup(path);
+	if (s->path == NULL) {
+		free(s);
+		return -ENOMEM;
+	}
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	s->client = client;
 	s->listen_fd = -1;
@@ -75,6 +74,7 @@ vhost_pci_socket_create(const char *path, bool client, const char *name,
 	other = sockets_add(s);
 	if (other != NULL) {
 		DRV_LOG(ERR, "%s: iface %s is used by %s already", name, path, other->name);
+		free(s->path);
 		free(s);
 		return -EADDRINUSE;
 	}
@@ -90,6 +90,7 @@ vhost_pci_socket_free(void *door_data)
 	pthread_mutex_lock(&sockets_lock);
 	LIST_REMOVE(sock, entry);
 	pthread_mutex_unlock(&sockets_lock);
+	free(sock->path);
 	free(sock);
 }
 
@@ -149,13 +150,27 @@ server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event);
 }
 
-/** Try again in a while. */
+/** Try to connect in a while. */
 static void
 client_arm(const struct vhost_pci_socket *sock)
 {
-	struct itimerspec when = { .it_value.tv_nsec = RECONNECT_MS * 1000000L };
+	const struct itimerspec when = { .it_value.tv_nsec = RECONNECT_MS * 1000000L };
 
 	timerfd_settime(sock->timer_fd, 0, &when, NULL);
+}
+
+/** Connect now, or try again in a while. Returns 0, or -errno where no time will help. */
+static int
+client_connect(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+	int ret = vhost_pci_unix_connect(sock->path);
+
+	if (ret == -ENAMETOOLONG || ret == -EINVAL)
+		return ret;
+	if (ret < 0 || socket_connected(port, ret) < 0)
+		client_arm(sock);
+	return 0;
 }
 
 /** It is time to connect. */
@@ -164,25 +179,27 @@ client_event(struct vhost_pci_port *port)
 {
 	struct vhost_pci_socket *sock = port->door_data;
 	uint64_t count;
-	int fd;
 
-	if (read(sock->timer_fd, &count, sizeof(count)) < 0 || port->transport != NULL)
-		return;
-	fd = vhost_pci_unix_connect(sock->path);
-	if (fd < 0 || socket_connected(port, fd) < 0)
-		client_arm(sock);
+	if (read(sock->timer_fd, &count, sizeof(count)) > 0 && port->transport == NULL)
+		client_connect(port);
 }
 
 static int
 client_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 {
-	struct itimerspec now = { .it_value.tv_nsec = 1 };
+	int ret;
 
 	sock->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (sock->timer_fd < 0)
 		return -errno;
-	timerfd_settime(sock->timer_fd, 0, &now, NULL);
-	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_TIMER, sock->timer_fd, client_event);
+	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_TIMER, sock->timer_fd, client_event);
+	if (ret < 0)
+		return ret;
+	ret = client_connect(port);
+	if (ret < 0)
+		DRV_LOG(ERR, "%s: can't connect to %s: %s", vhost_pci_port_name(port), sock->path,
+				strerror(-ret));
+	return ret;
 }
 
 static int
@@ -198,6 +215,7 @@ socket_disconnected(struct vhost_pci_port *port)
 {
 	struct vhost_pci_socket *sock = port->door_data;
 
+	/* Not at once: a front-end that ends each connection would keep us busy with it. */
 	if (sock->client)
 		client_arm(sock);
 }

@@ -25,13 +25,13 @@ extern const struct vhost_pci_door_ops vhost_pci_socket_ops;
  * @param client Connect, rather than listen.
  * @param name	Of the port, for messages; copied.
  * @param[out] sock Freed by the close() of vhost_pci_socket_ops.
- * @return 0; -ENAMETOOLONG for a path that does not fit a socket's address; -EADDRINUSE where
- *	   another port of this process has the path; -ENOMEM. Says why in the log.
+ * @return 0; -EADDRINUSE where another port of this process has the path, as the log says;
+ *	   -ENOMEM.
  */
 int vhost_pci_socket_create(const char *path, bool client, const char *name,
 		struct vhost_pci_socket **sock);
 
 /** The free() of vhost_pci_socket_ops, also for a socket that no port was made with. */
-void vhost_pci_socket_free(void *sock);
+void vhost_pci_socket_free(void *door_data);
 
 #endif /* VHOST_PCI_SOCKET_H */

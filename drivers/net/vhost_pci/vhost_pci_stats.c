@@ -172,6 +172,14 @@ vhost_pci_stats_reset(struct rte_eth_dev *dev)
 	return 0;
 }
 
+/** A table of counters, and where they are. */
+struct xstats_source {
+	const struct xstat *table;
+	unsigned int nb;
+	const void *stats;
+	const void *base; /**< NULL: these are never reset. */
+};
+
 /** An array of extended statistics on its way of being filled. */
 struct xstats_out {
 	struct rte_eth_xstat *values;     /**< NULL: not asked for. */
@@ -181,56 +189,71 @@ struct xstats_out {
 };
 
 static void
-out_add(struct xstats_out *out, const char *prefix, const struct xstat *table, unsigned int nb,
-		const void *stats, const void *base)
+out_add(struct xstats_out *out, const char *prefix, const struct xstats_source *source)
 {
 	unsigned int i;
 
-	for (i = 0; i < nb; i++, out->nb++) {
+	for (i = 0; i < source->nb; i++, out->nb++) {
 		if (out->nb >= out->nb_max)
 			continue;
 		if (out->values != NULL) {
 			out->values[out->nb].id = out->nb;
-			out->values[out->nb].value = read_counter(stats, base, table[i].offset);
+			out->values[out->nb].value = read_counter(source->stats, source->base,
+					source->table[i].offset);
 		}
 		if (out->names != NULL)
 			snprintf(out->names[out->nb].name, RTE_ETH_XSTATS_NAME_SIZE, "%s%s", prefix,
-					table[i].name);
+					source->table[i].name);
 	}
+}
+
+static void
+out_add_rxq(struct xstats_out *out, const struct vhost_pci_rxq *rxq)
+{
+	const struct xstats_source sources[] = {
+		{ rxq_xstats, RTE_DIM(rxq_xstats), &rxq->stats, &rxq->stats_base },
+		{ vring_xstats, RTE_DIM(vring_xstats), &rxq->vr->stats, &rxq->vring_base },
+	};
+	char prefix[16];
+
+	snprintf(prefix, sizeof(prefix), "rx_q%u_", rxq->queue_id);
+	out_add(out, prefix, &sources[0]);
+	out_add(out, prefix, &sources[1]);
+}
+
+static void
+out_add_txq(struct xstats_out *out, const struct vhost_pci_txq *txq)
+{
+	const struct xstats_source sources[] = {
+		{ txq_xstats, RTE_DIM(txq_xstats), &txq->stats, &txq->stats_base },
+		{ vring_xstats, RTE_DIM(vring_xstats), &txq->vr->stats, &txq->vring_base },
+	};
+	char prefix[16];
+
+	snprintf(prefix, sizeof(prefix), "tx_q%u_", txq->queue_id);
+	out_add(out, prefix, &sources[0]);
+	out_add(out, prefix, &sources[1]);
 }
 
 static void
 out_add_all(struct rte_eth_dev *dev, struct xstats_out *out)
 {
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
-	const struct vhost_pci_rxq *rxq;
-	const struct vhost_pci_txq *txq;
-	char prefix[16];
+	const struct xstats_source sources[] = {
+		{ session_xstats, RTE_DIM(session_xstats), vhost_pci_session_stats(port->session),
+				NULL },
+		{ port_xstats, RTE_DIM(port_xstats), &port->stats, NULL },
+	};
 	uint16_t i;
 
-	for (i = 0; i < dev->data->nb_rx_queues; i++) {
-		rxq = dev->data->rx_queues[i];
-		if (rxq == NULL)
-			continue;
-		snprintf(prefix, sizeof(prefix), "rx_q%u_", i);
-		out_add(out, prefix, rxq_xstats, RTE_DIM(rxq_xstats), &rxq->stats,
-				&rxq->stats_base);
-		out_add(out, prefix, vring_xstats, RTE_DIM(vring_xstats), &rxq->vr->stats,
-				&rxq->vring_base);
-	}
-	for (i = 0; i < dev->data->nb_tx_queues; i++) {
-		txq = dev->data->tx_queues[i];
-		if (txq == NULL)
-			continue;
-		snprintf(prefix, sizeof(prefix), "tx_q%u_", i);
-		out_add(out, prefix, txq_xstats, RTE_DIM(txq_xstats), &txq->stats,
-				&txq->stats_base);
-		out_add(out, prefix, vring_xstats, RTE_DIM(vring_xstats), &txq->vr->stats,
-				&txq->vring_base);
-	}
-	out_add(out, "", session_xstats, RTE_DIM(session_xstats),
-			vhost_pci_session_stats(port->session), NULL);
-	out_add(out, "", port_xstats, RTE_DIM(port_xstats), &port->stats, NULL);
+	for (i = 0; i < dev->data->nb_rx_queues; i++)
+		if (dev->data->rx_queues[i] != NULL)
+			out_add_rxq(out, dev->data->rx_queues[i]);
+	for (i = 0; i < dev->data->nb_tx_queues; i++)
+		if (dev->data->tx_queues[i] != NULL)
+			out_add_txq(out, dev->data->tx_queues[i]);
+	out_add(out, "", &sources[0]);
+	out_add(out, "", &sources[1]);
 }
 
 int

@@ -39,6 +39,13 @@ struct vdev_args {
 	struct vhost_pci_port_config config;
 };
 
+/** A number that an argument has, and its range. */
+struct number {
+	unsigned long min;
+	unsigned long max;
+	unsigned long value;
+};
+
 static const char *const valid_args[] = {
 	ARG_IFACE,
 	ARG_CLIENT,
@@ -53,17 +60,18 @@ static const char *const valid_args[] = {
 
 /** Read a number and check its range; says what is wrong. */
 static int
-parse_number(const struct vdev_args *args, const char *key, const char *value, unsigned long min,
-		unsigned long max, unsigned long *number)
+parse_number(const struct vdev_args *args, const char *key, const char *value,
+		struct number *number)
 {
 	char *end = NULL;
 
 	errno = 0;
 	if (value != NULL && value[0] >= '0' && value[0] <= '9')
-		*number = strtoul(value, &end, 0);
-	if (end == NULL || *end != '\0' || errno != 0 || *number < min || *number > max) {
+		number->value = strtoul(value, &end, 0);
+	if (end == NULL || *end != '\0' || errno != 0 || number->value < number->min ||
+			number->value > number->max) {
 		DRV_LOG(ERR, "%s: %s=%s is no number from %lu to %lu", args->name, key,
-				value == NULL ? "" : value, min, max);
+				value == NULL ? "" : value, number->min, number->max);
 		return -EINVAL;
 	}
 	return 0;
@@ -72,10 +80,22 @@ parse_number(const struct vdev_args *args, const char *key, const char *value, u
 static int
 parse_bool(const struct vdev_args *args, const char *key, const char *value, bool *flag)
 {
-	unsigned long number = 0;
-	int ret = parse_number(args, key, value, 0, 1, &number);
+	struct number number = { .max = 1 };
+	int ret = parse_number(args, key, value, &number);
 
-	*flag = number != 0;
+	*flag = number.value != 0;
+	return ret;
+}
+
+/** A number of 16 bits that is not 0. */
+static int
+parse_count(const struct vdev_args *args, const char *key, const char *value, uint16_t max,
+		uint16_t *result)
+{
+	struct number number = { .min = 1, .max = max };
+	int ret = parse_number(args, key, value, &number);
+
+	*result = (uint16_t)number.value;
 	return ret;
 }
 
@@ -100,8 +120,6 @@ parse_arg(const char *key, const char *value, void *opaque)
 {
 	struct vdev_args *args = opaque;
 	struct vhost_pci_port_config *config = &args->config;
-	unsigned long number = 0;
-	int ret;
 
 	if (strcmp(key, ARG_IFACE) == 0) {
 		args->iface = value;
@@ -117,14 +135,10 @@ parse_arg(const char *key, const char *value, void *opaque)
 		return parse_bool(args, key, value, &config->legacy_ol_flags);
 	if (strcmp(key, ARG_MAC) == 0)
 		return parse_mac(args, value);
-	if (strcmp(key, ARG_QUEUES) == 0) {
-		ret = parse_number(args, key, value, 1, VHOST_PCI_MAX_QUEUE_PAIRS, &number);
-		config->max_queue_pairs = (uint16_t)number;
-		return ret;
-	}
-	ret = parse_number(args, key, value, 1, VHOST_PCI_VRING_MAX_SIZE, &number);
-	config->max_queue_size = (uint16_t)number;
-	return ret;
+	if (strcmp(key, ARG_QUEUES) == 0)
+		return parse_count(args, key, value, VHOST_PCI_MAX_QUEUE_PAIRS,
+				&config->max_queue_pairs);
+	return parse_count(args, key, value, VHOST_PCI_VRING_MAX_SIZE, &config->max_queue_size);
 }
 
 static int
