@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -465,4 +466,17 @@ rig_wait_xstat(const struct rig *rig, const char *name, uint64_t value)
 
 	while (rig_xstat(rig, name) != value)
 		assert_false(is_late(end));
+}
+
+void
+rig_run_anywhere(pthread_t thread)
+{
+	long nb = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t cpus;
+	long i;
+
+	CPU_ZERO(&cpus);
+	for (i = 0; i < nb && i < CPU_SETSIZE; i++)
+		CPU_SET(i, &cpus);
+	assert_int_equal(pthread_setaffinity_np(thread, sizeof(cpus), &cpus), 0);
 }

@@ -14,6 +14,7 @@
 #ifndef DRIVER_RIG_H
 #define DRIVER_RIG_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include <rte_ethdev.h>
@@ -151,5 +152,8 @@ uint64_t rig_xstat(const struct rig *rig, const char *name);
 
 /** Wait until an extended statistic, which control counts, has a value. */
 void rig_wait_xstat(const struct rig *rig, const char *name, uint64_t value);
+
+/** Let a thread run on any processor, not on the one that EAL gave to the thread that made it. */
+void rig_run_anywhere(pthread_t thread);
 
 #endif /* DRIVER_RIG_H */

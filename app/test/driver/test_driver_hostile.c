@@ -5,9 +5,7 @@
 /* Front-ends whose rings are wrong: they lose their connection, the port and the next one live. */
 
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "driver_rig.h"
 
@@ -346,20 +344,6 @@ race(void *arg)
 	return NULL;
 }
 
-/* Not on the processor that EAL has given this thread, which the other one would inherit. */
-static void
-run_anywhere(pthread_t thread)
-{
-	long nb = sysconf(_SC_NPROCESSORS_ONLN);
-	cpu_set_t cpus;
-	long i;
-
-	CPU_ZERO(&cpus);
-	for (i = 0; i < nb && i < CPU_SETSIZE; i++)
-		CPU_SET(i, &cpus);
-	assert_int_equal(pthread_setaffinity_np(thread, sizeof(cpus), &cpus), 0);
-}
-
 static void
 burst_both_ways(struct rig *rig)
 {
@@ -399,7 +383,7 @@ test_race(void **state)
 		racer.rig = &rig;
 		racer.stop = false;
 		assert_int_equal(pthread_create(&racer.thread, NULL, race, &racer), 0);
-		run_anywhere(racer.thread);
+		rig_run_anywhere(racer.thread);
 		for (j = 0; j < NB_BURSTS; j++)
 			burst_both_ways(&rig);
 		__atomic_store_n(&racer.stop, true, __ATOMIC_RELAXED);
