@@ -22,6 +22,9 @@
 #define BURST    32
 #define WAIT_MS  20000
 
+/** What stands for a queue in an event. */
+static uint16_t queue_ids[RTE_MAX_QUEUES_PER_PORT];
+
 static int
 set_up_port(uint16_t nb_queues)
 {
@@ -42,8 +45,9 @@ set_up_port(uint16_t nb_queues)
 	if (ret == 0)
 		ret = rte_eth_dev_start(0);
 	for (queue = 0; ret == 0 && queue < nb_queues; queue++) {
+		queue_ids[queue] = queue;
 		ret = rte_eth_dev_rx_intr_ctl_q(0, queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD,
-				(void *)(uintptr_t)queue);
+				&queue_ids[queue]);
 		if (ret == 0)
 			ret = rte_eth_dev_rx_intr_enable(0, queue);
 	}
@@ -86,7 +90,7 @@ main(int argc, char **argv)
 	printf("waiting\n");
 	fflush(stdout);
 	while (total < wanted && rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, WAIT_MS) == 1) {
-		uint16_t queue = (uint16_t)(uintptr_t)event.epdata.data;
+		uint16_t queue = *(const uint16_t *)event.epdata.data;
 		unsigned int nb = drain(queue);
 
 		total += nb;
