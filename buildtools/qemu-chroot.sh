@@ -66,7 +66,7 @@ unpack()
 {
 	local tmp=$1 mirror package
 	local -a apt=(apt-get -q -y -o Dir::Etc::SourceList=/dev/null
-		-o "Dir::Etc::SourceParts=$tmp/apt/sources.d" -o "Dir::Etc::Preferences=/dev/null"
+		-o "Dir::Etc::SourceParts=$tmp/apt/sources.d" -o Dir::Etc::Preferences=/dev/null
 		-o Dir::Etc::PreferencesParts=/dev/null -o "Dir::State::Lists=$tmp/apt/lists"
 		-o "Dir::Cache=$tmp/apt/cache" -o "Dir::State::status=$tmp/apt/status"
 		-o "Dir::State::extended_states=$tmp/apt/extended" -o Debug::NoLocking=1
@@ -80,7 +80,8 @@ unpack()
 	: >"$tmp/apt/status"
 	printf '%s\n' 'Types: deb' "URIs: $mirror" "Suites: ${suites[*]}" 'Components: main' \
 		"Signed-By: $keyring" >"$tmp/apt/sources.d/debian.sources"
-	"${apt[@]}" update && "${apt[@]}" install --download-only -t "${suites[-1]}" "${packages[@]}" || return
+	"${apt[@]}" update &&
+		"${apt[@]}" install --download-only -t "${suites[-1]}" "${packages[@]}" || return
 	# First the one that has the links of / into /usr.
 	for package in "$tmp"/apt/cache/archives/base-files_*.deb "$tmp"/apt/cache/archives/*.deb
 	do
