@@ -47,7 +47,7 @@ def missing() -> str:
     """Why there can be no adapter here, or nothing."""
     if not DAEMON or not os.path.exists(DAEMON):
         return "VHOST_PCI_DAEMON does not name the daemon"
-    if not settings.PLUGIN:
+    if not os.path.exists(settings.PLUGIN):
         return "VHOST_PCI_PLUGIN does not name the driver's shared object"
     if settings.PRELOAD:
         return "the appliance's testpmd can't be run with a sanitizer"
