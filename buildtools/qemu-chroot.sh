@@ -28,7 +28,7 @@ suites=(trixie trixie-backports)
 packages=(base-files libc-bin dash qemu-system-x86)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # Top-level folders that are the system's, and so not those of the machine.
-system_folders=" bin boot etc lib lib32 lib64 libx32 lost+found sbin usr var "
+system_folders=" bin boot etc lib lib32 lib64 libx32 lost+found sbin usr "
 
 root=${VHOST_PCI_QEMU_ROOT:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vhost-pci/qemu-root}
 check=false
