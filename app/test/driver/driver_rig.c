@@ -106,7 +106,6 @@ rig_group_setup(void **state)
 		"-m",
 		EAL_MEGABYTES,
 		"--no-pci",
-		"--no-telemetry",
 		"--log-level=pmd.net.vhost_pci:error",
 		lcores,
 		prefix,
@@ -154,19 +153,23 @@ is_late(uint64_t end)
 	return rte_get_timer_cycles() > end;
 }
 
+void
+rig_ping(void)
+{
+	unsigned int seen = __atomic_load_n(&nb_pings, __ATOMIC_ACQUIRE);
+	uint64_t end = deadline();
+	uint64_t one = 1;
+
+	assert_int_equal(write(ping_fd, &one, sizeof(one)), sizeof(one));
+	while (__atomic_load_n(&nb_pings, __ATOMIC_ACQUIRE) == seen)
+		assert_false(is_late(end));
+}
+
 unsigned int
 rig_nb_fds(void)
 {
-	uint64_t end = deadline();
-	uint64_t one = 1;
-	unsigned int i, seen;
-
-	for (i = 0; i < 2; i++) {
-		seen = __atomic_load_n(&nb_pings, __ATOMIC_ACQUIRE);
-		assert_int_equal(write(ping_fd, &one, sizeof(one)), sizeof(one));
-		while (__atomic_load_n(&nb_pings, __ATOMIC_ACQUIRE) == seen)
-			assert_false(is_late(end));
-	}
+	rig_ping();
+	rig_ping();
 	return test_nb_fds();
 }
 

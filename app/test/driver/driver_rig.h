@@ -84,6 +84,9 @@ struct rig {
 int rig_group_setup(void **state);
 int rig_group_teardown(void **state);
 
+/** Wait until EAL's interrupt thread has looked at its events once more. */
+void rig_ping(void);
+
 /**
  * Fds of the process, with EAL's interrupt thread at rest: when a callback was registered or
  * unregistered it makes its epoll set anew, and then has one fd less for a moment. It has done so

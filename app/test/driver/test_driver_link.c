@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -269,6 +270,59 @@ test_detach_running(void **state)
 	rig_fini(&rig);
 }
 
+/* Leave the process no fd: all that it may have are taken. Returns how many were. */
+static unsigned int
+take_fds(int *fds, unsigned int max, struct rlimit *before)
+{
+	struct rlimit limit;
+	unsigned int nb;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+	limit = *before;
+	limit.rlim_cur = max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (nb = 0; nb < max; nb++) {
+		fds[nb] = fcntl(0, F_DUPFD_CLOEXEC, 0);
+		if (fds[nb] < 0)
+			break;
+	}
+	assert_int_equal(errno, EMFILE);
+	return nb;
+}
+
+/* Without fds nobody is let in, and the interrupt thread has time for others all the same. */
+static void
+test_no_fds(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct rlimit before;
+	unsigned int i, nb;
+	int fds[256];
+	struct rig rig;
+	int fd;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig.path);
+	nb = take_fds(fds, RTE_DIM(fds), &before);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	for (i = 0; i < 200; i++)
+		rig_ping();
+	/* Once, and now and then. */
+	assert_in_range(rig_xstat(&rig, "frontend_not_accepted"), 1, 50);
+	assert_int_equal(rig_xstat(&rig, "frontend_connections"), 0);
+	while (nb > 0)
+		close(fds[--nb]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	rig_wait_xstat(&rig, "frontend_connections", 1);
+	close(fd);
+	rig_wait_xstat(&rig, "frontend_lost", 1);
+	connect_and_check(&rig, *state);
+	rig_fini(&rig);
+}
+
 static int
 close_port(uint16_t port, enum rte_eth_event_type type, void *arg, void *ret)
 {
@@ -431,6 +485,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_ring_stop_start),
 	BOTH(test_detach_attach),
 	RIG_TEST(test_detach_running, split),
+	RIG_TEST(test_no_fds, split),
 	RIG_TEST(test_close_in_event, split),
 	cmocka_unit_test(test_bad_devargs),
 	cmocka_unit_test(test_bad_paths),

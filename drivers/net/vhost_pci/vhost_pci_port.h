@@ -80,10 +80,11 @@ struct vhost_pci_door_ops {
 
 /** Events of connections that a port counts. */
 struct vhost_pci_port_stats {
-	uint64_t connections; /**< Connections opened. */
-	uint64_t refused;     /**< Connections refused as there was one already. */
-	uint64_t lost;        /**< Connections that the front-end ended. */
-	uint64_t closed;      /**< Connections closed here for what the front-end did. */
+	uint64_t connections;  /**< Connections opened. */
+	uint64_t refused;      /**< Connections refused as there was one already. */
+	uint64_t not_accepted; /**< Accepts that failed, such as for want of fds. */
+	uint64_t lost;         /**< Connections that the front-end ended. */
+	uint64_t closed;       /**< Connections closed here for what the front-end did. */
 };
 
 /** A port; the private data of its ethdev. */

@@ -16,8 +16,8 @@
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_transport_unix.h"
 
-/** Time between attempts to connect, in milliseconds. */
-#define RECONNECT_MS 250
+/** Time between attempts to connect, or to accept where that failed, in milliseconds. */
+#define RETRY_MS 250
 
 /** A socket's path, and how it is used. */
 struct vhost_pci_socket {
@@ -27,8 +27,9 @@ struct vhost_pci_socket {
 	bool client;
 	bool bound;    /* The file at path is ours. */
 	bool warned;   /* That a second front-end was refused. */
+	bool deaf;     /* The listener is not watched until the timer says so. */
 	int listen_fd; /* -1: client, or not open. */
-	int timer_fd;  /* -1: server, or not open. */
+	int timer_fd;  /* -1: not open. */
 };
 
 /** All sockets of the process: a path is for one port. */
@@ -109,6 +110,33 @@ socket_connected(struct vhost_pci_port *port, int fd)
 	return ret;
 }
 
+/** Try again in a while. */
+static void
+socket_arm(const struct vhost_pci_socket *sock)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = RETRY_MS * 1000000L };
+
+	timerfd_settime(sock->timer_fd, 0, &when, NULL);
+}
+
+/**
+ * Someone wants in, but there are no fds or no memory: the listener stays readable, and watching
+ * it would keep the interrupt thread from everything else.
+ */
+static void
+accept_failed(struct vhost_pci_port *port, int error)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+
+	port->stats.not_accepted++;
+	if (!sock->deaf)
+		DRV_LOG(ERR, "%s: can't accept a connection: %s", vhost_pci_port_name(port),
+				strerror(-error));
+	sock->deaf = true;
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_DOOR);
+	socket_arm(sock);
+}
+
 /** Someone connects to our listener. */
 static void
 accept_event(struct vhost_pci_port *port)
@@ -120,8 +148,13 @@ accept_event(struct vhost_pci_port *port)
 	if (port->transport != NULL)
 		vhost_pci_conn_event(port);
 	fd = vhost_pci_unix_accept(sock->listen_fd);
-	if (fd < 0)
+	if (fd == -EAGAIN)
 		return;
+	if (fd < 0) {
+		accept_failed(port, fd);
+		return;
+	}
+	sock->deaf = false;
 	if (port->transport == NULL) {
 		sock->warned = false;
 		socket_connected(port, fd);
@@ -135,11 +168,39 @@ accept_event(struct vhost_pci_port *port)
 	close(fd);
 }
 
+/** Open the timer; its event is watched. */
+static int
+timer_open(struct vhost_pci_port *port, vhost_pci_event_fn_t fn)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+
+	sock->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (sock->timer_fd < 0)
+		return -errno;
+	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_TIMER, sock->timer_fd, fn);
+}
+
+/** It is time to listen again. */
+static void
+server_event(struct vhost_pci_port *port)
+{
+	struct vhost_pci_socket *sock = port->door_data;
+	uint64_t count;
+
+	if (read(sock->timer_fd, &count, sizeof(count)) < 0 || !sock->deaf)
+		return;
+	if (vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event) < 0)
+		socket_arm(sock);
+}
+
 static int
 server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 {
-	int ret = vhost_pci_unix_listen(sock->path);
+	int ret = timer_open(port, server_event);
 
+	if (ret < 0)
+		return ret;
+	ret = vhost_pci_unix_listen(sock->path);
 	if (ret < 0) {
 		DRV_LOG(ERR, "%s: can't listen on %s: %s", vhost_pci_port_name(port), sock->path,
 				strerror(-ret));
@@ -148,15 +209,6 @@ server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 	sock->listen_fd = ret;
 	sock->bound = true;
 	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event);
-}
-
-/** Try to connect in a while. */
-static void
-client_arm(const struct vhost_pci_socket *sock)
-{
-	const struct itimerspec when = { .it_value.tv_nsec = RECONNECT_MS * 1000000L };
-
-	timerfd_settime(sock->timer_fd, 0, &when, NULL);
 }
 
 /** Connect now, or try again in a while. Returns 0, or -errno where no time will help. */
@@ -169,7 +221,7 @@ client_connect(struct vhost_pci_port *port)
 	if (ret == -ENAMETOOLONG || ret == -EINVAL)
 		return ret;
 	if (ret < 0 || socket_connected(port, ret) < 0)
-		client_arm(sock);
+		socket_arm(sock);
 	return 0;
 }
 
@@ -189,10 +241,7 @@ client_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 {
 	int ret;
 
-	sock->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (sock->timer_fd < 0)
-		return -errno;
-	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_TIMER, sock->timer_fd, client_event);
+	ret = timer_open(port, client_event);
 	if (ret < 0)
 		return ret;
 	ret = client_connect(port);
@@ -217,7 +266,7 @@ socket_disconnected(struct vhost_pci_port *port)
 
 	/* Not at once: a front-end that ends each connection would keep us busy with it. */
 	if (sock->client)
-		client_arm(sock);
+		socket_arm(sock);
 }
 
 static void

@@ -70,6 +70,7 @@ static const struct xstat session_xstats[] = {
 static const struct xstat port_xstats[] = {
 	{ "frontend_connections", offsetof(struct vhost_pci_port_stats, connections) },
 	{ "frontend_refused", offsetof(struct vhost_pci_port_stats, refused) },
+	{ "frontend_not_accepted", offsetof(struct vhost_pci_port_stats, not_accepted) },
 	{ "frontend_lost", offsetof(struct vhost_pci_port_stats, lost) },
 	{ "frontend_closed", offsetof(struct vhost_pci_port_stats, closed) },
 };
