@@ -4,8 +4,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_trace_point.h>
 
 #include "driver_rig.h"
 #include "packet.h"
@@ -359,6 +364,141 @@ test_max_queue_size(void **state)
 	rig_fini(&rig);
 }
 
+/* A queue that is stopped leaves its ring alone; the others go on. */
+static void
+test_queue_stop(void **state)
+{
+	const struct rig_conf conf = { .nb_queues = 2 };
+	struct rte_eth_rxq_info info;
+	uint8_t frame[64];
+	struct rte_mbuf *m;
+	struct rig rig;
+	uint16_t i;
+
+	rig_open(&rig, &conf, *state, F(NET_F_MQ), NULL);
+	tfe_frame_build(frame, sizeof(frame), 1, 1);
+	assert_int_equal(rte_eth_dev_rx_queue_stop(rig.port, 1), 0);
+	assert_int_equal(rte_eth_dev_tx_queue_stop(rig.port, 1), 0);
+	assert_int_equal(rte_eth_rx_queue_info_get(rig.port, 1, &info), 0);
+	assert_int_equal(info.queue_state, RTE_ETH_QUEUE_STATE_STOPPED);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(tfe_netq_send(&rig.tx[i], NULL, frame, sizeof(frame)), 0);
+		assert_int_equal(tfe_netq_post(&rig.rx[i], 1), 1);
+	}
+	rig_rx(&rig, 0, &m, 1);
+	rig_tx(&rig, 0, &m, 1);
+	m = rig_mbuf(&rig, frame, sizeof(frame), 0);
+	assert_int_equal(rte_eth_tx_burst(rig.port, 1, &m, 1), 0);
+	rte_pktmbuf_free(m);
+	assert_int_equal(rte_eth_rx_burst(rig.port, 1, &m, 1), 0);
+	assert_int_equal(rte_eth_dev_rx_queue_start(rig.port, 1), 0);
+	assert_int_equal(rte_eth_dev_tx_queue_start(rig.port, 1), 0);
+	rig_rx(&rig, 1, &m, 1);
+	rig_tx(&rig, 1, &m, 1);
+	rig_fini(&rig);
+}
+
+/* A queue whose start is deferred does not start with the port. */
+static void
+test_deferred_start(void **state)
+{
+	const struct rte_eth_rxconf rx_conf = { .rx_deferred_start = 1 };
+	const struct rte_eth_txconf tx_conf = { .tx_deferred_start = 1 };
+	uint8_t frame[64];
+	struct rte_mbuf *m;
+	struct rig rig;
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(rig.port, 0, 256, SOCKET_ID_ANY, &rx_conf,
+					 rig.pool),
+			0);
+	assert_int_equal(rte_eth_tx_queue_setup(rig.port, 0, 256, SOCKET_ID_ANY, &tx_conf), 0);
+	assert_int_equal(rte_eth_dev_start(rig.port), 0);
+	tfe_frame_build(frame, sizeof(frame), 1, 1);
+	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, frame, sizeof(frame)), 0);
+	assert_int_equal(tfe_netq_post(&rig.rx[0], 1), 1);
+	assert_int_equal(rte_eth_rx_burst(rig.port, 0, &m, 1), 0);
+	assert_int_equal(rte_eth_dev_rx_queue_start(rig.port, 0), 0);
+	rig_rx(&rig, 0, &m, 1);
+	assert_int_equal(rte_eth_tx_burst(rig.port, 0, &m, 1), 0);
+	assert_int_equal(rte_eth_dev_tx_queue_start(rig.port, 0), 0);
+	rig_tx(&rig, 0, &m, 1);
+	rig_fini(&rig);
+}
+
+/* Releases differ in the spaces of their answers. */
+static void
+remove_spaces(char *text)
+{
+	char *to = text;
+
+	for (; *text != '\0'; text++)
+		if (*text != ' ')
+			*to++ = *text;
+	*to = '\0';
+}
+
+/* Ask telemetry over its socket, as its users do. Returns whether the answer has a text in it. */
+static bool
+telemetry_has(const char *command, const char *text)
+{
+	static char answer[32768];
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	ssize_t len;
+
+	assert_true(fd >= 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/dpdk_telemetry.v2",
+			rte_eal_get_runtime_dir());
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_true(read(fd, answer, sizeof(answer)) > 0);
+	assert_int_equal(write(fd, command, strlen(command)), strlen(command));
+	len = read(fd, answer, sizeof(answer) - 1);
+	assert_true(len > 0);
+	answer[len] = '\0';
+	remove_spaces(answer);
+	close(fd);
+	return strstr(answer, text) != NULL;
+}
+
+static void
+test_telemetry(void **state)
+{
+	char command[64];
+	struct rig rig;
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	snprintf(command, sizeof(command), "/net_vhost_pci/info,%u", rig.port);
+	assert_true(telemetry_has("/net_vhost_pci/list", "{\"/net_vhost_pci/list\":[0]}"));
+	assert_true(telemetry_has(command, "\"connected\":1"));
+	assert_true(telemetry_has(command, "\"gpa\""));
+	assert_true(telemetry_has("/net_vhost_pci/info,99", "null"));
+	assert_true(telemetry_has("/net_vhost_pci/info,x", "null"));
+	rig_disconnect(&rig);
+	rig_wait_link(&rig, false);
+	assert_false(telemetry_has(command, "\"gpa\""));
+	rig_fini(&rig);
+}
+
+static void
+test_trace_points(void **state)
+{
+	static const char *const names[] = {
+		"pmd.net.vhost_pci.connected",
+		"pmd.net.vhost_pci.disconnected",
+		"pmd.net.vhost_pci.message",
+		"pmd.net.vhost_pci.features",
+		"pmd.net.vhost_pci.vring",
+		"pmd.net.vhost_pci.link",
+	};
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(names); i++)
+		assert_non_null(rte_trace_point_lookup(names[i]));
+	(void)state;
+}
+
 #define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
@@ -371,6 +511,10 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_stats),
 	cmocka_unit_test(test_features),
 	BOTH(test_max_queue_size),
+	BOTH(test_queue_stop),
+	BOTH(test_deferred_start),
+	BOTH(test_telemetry),
+	cmocka_unit_test(test_trace_points),
 };
 
 REGISTER_TEST_GROUP(driver_ops_autotest, tests, rig_group_setup, rig_group_teardown);

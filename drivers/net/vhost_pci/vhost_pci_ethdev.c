@@ -45,39 +45,22 @@ dev_configure(struct rte_eth_dev *dev)
 	return 0;
 }
 
-static void
-set_queue_states(struct rte_eth_dev *dev, uint8_t state)
-{
-	uint16_t i;
-
-	for (i = 0; i < dev->data->nb_rx_queues; i++)
-		dev->data->rx_queue_state[i] = state;
-	for (i = 0; i < dev->data->nb_tx_queues; i++)
-		dev->data->tx_queue_state[i] = state;
-}
-
 static int
 dev_start(struct rte_eth_dev *dev)
 {
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
-	int ret = 0;
-	uint16_t i;
+	int ret;
 
 	vhost_pci_port_lock(port);
-	for (i = 0; i < dev->data->nb_rx_queues; i++)
-		vhost_pci_rxq_bind(port, i);
-	for (i = 0; i < dev->data->nb_tx_queues; i++)
-		vhost_pci_txq_bind(port, i);
-	if (dev->data->dev_conf.intr_conf.rxq)
+	ret = vhost_pci_queues_start(dev);
+	if (ret == 0 && dev->data->dev_conf.intr_conf.rxq)
 		ret = vhost_pci_intr_install(dev);
-	if (ret == 0) {
-		set_queue_states(dev, RTE_ETH_QUEUE_STATE_STARTED);
+	if (ret == 0)
+		/* All vrings change, and bind their queues. */
 		vhost_pci_port_set_state(port, true, port->admin_up);
-	}
 	vhost_pci_port_unlock(port);
 	if (ret < 0)
-		DRV_LOG(ERR, "%s: can't set up Rx interrupts: %s", vhost_pci_port_name(port),
-				strerror(-ret));
+		DRV_LOG(ERR, "%s: can't be started: %s", vhost_pci_port_name(port), strerror(-ret));
 	return ret;
 }
 
@@ -85,15 +68,11 @@ static int
 dev_stop(struct rte_eth_dev *dev)
 {
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
-	uint16_t i;
 
 	vhost_pci_port_lock(port);
 	vhost_pci_port_set_state(port, false, port->admin_up);
 	vhost_pci_intr_uninstall(dev);
-	set_queue_states(dev, RTE_ETH_QUEUE_STATE_STOPPED);
-	for (i = 0; i < dev->data->nb_rx_queues; i++)
-		if (dev->data->rx_queues[i] != NULL)
-			vhost_pci_rxq_drain(dev->data->rx_queues[i]);
+	vhost_pci_queues_stop(dev);
 	vhost_pci_port_unlock(port);
 	dev->data->dev_started = 0;
 	return 0;
@@ -245,6 +224,10 @@ static const struct eth_dev_ops dev_ops = {
 	.dev_supported_ptypes_get = vhost_pci_supported_ptypes_get,
 	.dev_ptypes_set = ptypes_set,
 	.vlan_offload_set = vlan_offload_set,
+	.rx_queue_start = vhost_pci_rx_queue_start,
+	.rx_queue_stop = vhost_pci_rx_queue_stop,
+	.tx_queue_start = vhost_pci_tx_queue_start,
+	.tx_queue_stop = vhost_pci_tx_queue_stop,
 	.rx_queue_setup = vhost_pci_rx_queue_setup,
 	.rx_queue_release = vhost_pci_rx_queue_release,
 	.tx_queue_setup = vhost_pci_tx_queue_setup,

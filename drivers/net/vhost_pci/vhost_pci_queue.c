@@ -55,6 +55,7 @@ vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 	rxq->queue_id = queue_id;
 	rxq->nb_desc = nb_desc;
 	rxq->drop_en = conf->rx_drop_en;
+	rxq->is_deferred = conf->rx_deferred_start != 0;
 	rxq->pool = pool;
 	rxq->rearm = mbuf_rearm(vhost_pci_port_id(port));
 	rxq->room = data_room - RTE_PKTMBUF_HEADROOM;
@@ -90,6 +91,7 @@ vhost_pci_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 	txq->port = port;
 	txq->queue_id = queue_id;
 	txq->nb_desc = nb_desc;
+	txq->is_deferred = conf->tx_deferred_start != 0;
 	txq->offloads = conf->offloads | dev->data->dev_conf.txmode.offloads;
 	txq->nb_takes = SPARE_CHAINS +
 			RTE_MIN((uint32_t)MAX_PACKET_CHAINS, (uint32_t)port->config.max_queue_size);
@@ -149,6 +151,37 @@ vhost_pci_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id)
 	rte_free(txq);
 }
 
+/** The bursts of queues that are stopped while their port is started. */
+static uint16_t
+rx_nothing(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	RTE_SET_USED(rxq);
+	RTE_SET_USED(bufs);
+	RTE_SET_USED(nb_bufs);
+	return 0;
+}
+
+static uint16_t
+tx_nothing(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs)
+{
+	RTE_SET_USED(txq);
+	RTE_SET_USED(bufs);
+	RTE_SET_USED(nb_bufs);
+	return 0;
+}
+
+static void
+rxq_select(struct vhost_pci_rxq *rxq)
+{
+	rxq->rx = rxq->is_stopped ? rx_nothing : vhost_pci_rx_select(rxq->vr, rxq->features);
+}
+
+static void
+txq_select(struct vhost_pci_txq *txq)
+{
+	txq->tx = txq->is_stopped ? tx_nothing : vhost_pci_tx_select(txq->vr, txq->features);
+}
+
 void
 vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id)
 {
@@ -157,7 +190,7 @@ vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id)
 	if (rxq == NULL)
 		return;
 	rxq->features = vhost_pci_session_features(port->session);
-	rxq->rx = vhost_pci_rx_select(rxq->vr, rxq->features);
+	rxq_select(rxq);
 	vhost_pci_intr_bind(rxq);
 }
 
@@ -169,10 +202,115 @@ vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id)
 	if (txq == NULL)
 		return;
 	txq->features = vhost_pci_session_features(port->session);
-	txq->tx = vhost_pci_tx_select(txq->vr, txq->features);
+	txq_select(txq);
 	/* We look for buffers when there is something to send: kicks are never wanted. */
 	if (vhost_pci_session_vring_mode(port->session, txq->vr) != VHOST_PCI_VRING_OFF)
 		vhost_pci_ring_ask_kick(txq->vr, false);
+}
+
+/** Start or stop an Rx queue, which no thread polls meanwhile. Port locked. */
+static void
+rxq_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped)
+{
+	struct vhost_pci_rxq *rxq = dev->data->rx_queues[queue_id];
+
+	rxq->is_stopped = is_stopped;
+	rxq_select(rxq);
+	dev->data->rx_queue_state[queue_id] = is_stopped ? RTE_ETH_QUEUE_STATE_STOPPED
+							 : RTE_ETH_QUEUE_STATE_STARTED;
+}
+
+/** The same for a Tx queue. */
+static void
+txq_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped)
+{
+	struct vhost_pci_txq *txq = dev->data->tx_queues[queue_id];
+
+	txq->is_stopped = is_stopped;
+	txq_select(txq);
+	dev->data->tx_queue_state[queue_id] = is_stopped ? RTE_ETH_QUEUE_STATE_STOPPED
+							 : RTE_ETH_QUEUE_STATE_STARTED;
+}
+
+int
+vhost_pci_queues_start(struct rte_eth_dev *dev)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	uint16_t i;
+
+	for (i = 0; i < dev->data->nb_rx_queues; i++) {
+		if (port->rxq[i] == NULL)
+			return -EINVAL;
+		rxq_set_stopped(dev, i, port->rxq[i]->is_deferred);
+	}
+	for (i = 0; i < dev->data->nb_tx_queues; i++) {
+		if (port->txq[i] == NULL)
+			return -EINVAL;
+		txq_set_stopped(dev, i, port->txq[i]->is_deferred);
+	}
+	return 0;
+}
+
+void
+vhost_pci_queues_stop(struct rte_eth_dev *dev)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+	uint16_t i;
+
+	for (i = 0; i < dev->data->nb_rx_queues; i++) {
+		if (port->rxq[i] == NULL)
+			continue;
+		rxq_set_stopped(dev, i, true);
+		vhost_pci_rxq_drain(port->rxq[i]);
+	}
+	for (i = 0; i < dev->data->nb_tx_queues; i++)
+		if (port->txq[i] != NULL)
+			txq_set_stopped(dev, i, true);
+}
+
+int
+vhost_pci_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+
+	vhost_pci_port_lock(port);
+	rxq_set_stopped(dev, queue_id, false);
+	vhost_pci_port_unlock(port);
+	return 0;
+}
+
+int
+vhost_pci_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+
+	vhost_pci_port_lock(port);
+	rxq_set_stopped(dev, queue_id, true);
+	vhost_pci_rxq_drain(port->rxq[queue_id]);
+	vhost_pci_port_unlock(port);
+	return 0;
+}
+
+int
+vhost_pci_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+
+	vhost_pci_port_lock(port);
+	txq_set_stopped(dev, queue_id, false);
+	vhost_pci_port_unlock(port);
+	return 0;
+}
+
+int
+vhost_pci_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+
+	vhost_pci_port_lock(port);
+	txq_set_stopped(dev, queue_id, true);
+	vhost_pci_port_unlock(port);
+	return 0;
 }
 
 int

@@ -78,6 +78,8 @@ struct vhost_pci_rxq {
 	uint16_t queue_id;
 	uint16_t nb_desc; /**< As set up by the application; the front-end decides. */
 	uint8_t drop_en;
+	bool is_deferred; /**< Not started with the port. */
+	bool is_stopped;  /**< While the port is started. */
 };
 
 /** A transmit queue. */
@@ -99,6 +101,8 @@ struct vhost_pci_txq {
 	struct vhost_pci_vring_stats vring_base;
 	uint16_t queue_id;
 	uint16_t nb_desc;
+	bool is_deferred;
+	bool is_stopped;
 };
 
 /** eth_dev_ops.rx_queue_setup and its companions. Application thread, port stopped. */
@@ -109,6 +113,22 @@ int vhost_pci_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_
 		unsigned int socket_id, const struct rte_eth_txconf *conf);
 void vhost_pci_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id);
 void vhost_pci_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id);
+
+/** eth_dev_ops.rx_queue_start and its companions. Application thread, queue not polled. */
+int vhost_pci_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id);
+int vhost_pci_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id);
+int vhost_pci_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id);
+int vhost_pci_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id);
+
+/**
+ * Start all queues, as dev_start does: all but those whose start is deferred.
+ *
+ * @return 0; -EINVAL where a queue has not been set up. Port locked.
+ */
+int vhost_pci_queues_start(struct rte_eth_dev *dev);
+
+/** Stop all queues and give their mbufs back. Port locked, its vrings off. */
+void vhost_pci_queues_stop(struct rte_eth_dev *dev);
 
 /** Fit a queue, if there is one, to its vring, which is paused. Port locked. */
 void vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id);
