@@ -367,6 +367,66 @@ test_close_in_event(void **state)
 	rig_fini(&rig);
 }
 
+/* What test_close_in_queue_event() sees. */
+struct queue_event {
+	bool closed;       /* Atomic. */
+	bool lsc_is_early; /* The link's event has come. Interrupt thread. */
+	bool lsc_is_late;  /* It has come to a port that is closed. */
+};
+
+static int
+see_lsc(uint16_t port, enum rte_eth_event_type type, void *arg, void *ret)
+{
+	struct queue_event *seen = arg;
+	struct rte_eth_link link;
+
+	(void)type;
+	(void)ret;
+	seen->lsc_is_late |= seen->closed;
+	if (!seen->closed && rte_eth_link_get_nowait(port, &link) == 0)
+		seen->lsc_is_early = link.link_status == RTE_ETH_LINK_DOWN;
+	return 0;
+}
+
+static int
+close_queue_port(uint16_t port, enum rte_eth_event_type type, void *arg, void *ret)
+{
+	struct queue_event *seen = arg;
+
+	return close_port(port, type, &seen->closed, ret);
+}
+
+/* The same in the event of a queue: no event comes for the port that is gone. */
+static void
+test_close_in_queue_event(void **state)
+{
+	struct queue_event seen = { 0 };
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	assert_int_equal(rte_eth_dev_callback_register(rig.port, RTE_ETH_EVENT_INTR_LSC, see_lsc,
+					 &seen),
+			0);
+	connect_and_check(&rig, *state);
+	assert_int_equal(rte_eth_dev_callback_register(rig.port, RTE_ETH_EVENT_QUEUE_STATE,
+					 close_queue_port, &seen),
+			0);
+	rig_disconnect(&rig);
+	while (!__atomic_load_n(&seen.closed, __ATOMIC_ACQUIRE))
+		usleep(0);
+	rig_ping();
+	assert_false(seen.lsc_is_late);
+	assert_true(seen.lsc_is_early);
+	assert_int_equal(rte_eal_hotplug_remove("vdev", rig.vdev), 0);
+	rig.has_port = false;
+	rig_port_open(&rig, &plain);
+	rte_eth_dev_callback_unregister(rig.port, RTE_ETH_EVENT_INTR_LSC, see_lsc, &seen);
+	rte_eth_dev_callback_unregister(rig.port, RTE_ETH_EVENT_QUEUE_STATE, close_queue_port,
+			&seen);
+	rig_fini(&rig);
+}
+
 /* What devargs are refused for. */
 static void
 test_bad_devargs(void **state)
@@ -487,6 +547,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(test_detach_running, split),
 	RIG_TEST(test_no_fds, split),
 	RIG_TEST(test_close_in_event, split),
+	RIG_TEST(test_close_in_queue_event, split),
 	cmocka_unit_test(test_bad_devargs),
 	cmocka_unit_test(test_bad_paths),
 	cmocka_unit_test(test_second_port),

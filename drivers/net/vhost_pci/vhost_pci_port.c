@@ -23,14 +23,20 @@
 #include "vhost_pci_trace.h"
 #include "vhost_pci_transport_unix.h"
 
-/** Tell the application what has changed. Port not locked, and not used after the last event. */
+/**
+ * Tell the application what has changed. Port not locked, and not to be used: a callback may have
+ * closed it.
+ */
 static void
-port_notify(struct rte_eth_dev *eth_dev, bool queue_changed, bool link_changed)
+port_notify(struct rte_eth_dev *eth_dev, const struct vhost_pci_port *port, bool link_changed,
+		bool queue_changed)
 {
-	if (queue_changed)
-		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
 	if (link_changed)
 		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_INTR_LSC, NULL);
+	/* The port is compared, not looked into. */
+	if (queue_changed && eth_dev->state == RTE_ETH_DEV_ATTACHED &&
+			eth_dev->data->dev_private == port)
+		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
 }
 
 /** The callback of EAL's interrupt thread for all events of a port. */
@@ -61,7 +67,7 @@ port_event(void *arg)
 	vhost_pci_port_unlock(port);
 
 	/* Last of all: a callback may close the port. */
-	port_notify(eth_dev, queue_changed, link_changed);
+	port_notify(eth_dev, port, link_changed, queue_changed);
 }
 
 int
