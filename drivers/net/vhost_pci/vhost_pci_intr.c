@@ -14,6 +14,9 @@
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_queue.h"
 
+/** Members of a queue's epoll set: the front-end's kick fd and our own. */
+#define NB_MEMBERS 2
+
 static void
 close_fd(int *fd)
 {
@@ -33,15 +36,15 @@ intr_wake(const struct vhost_pci_rxq_intr *intr)
 		errno = 0;
 }
 
-/** Take all news out of the set. */
+/** Take all news out of the set: at once, for a front-end could make news without end. */
 static void
 intr_drain(const struct vhost_pci_rxq_intr *intr)
 {
-	struct epoll_event ready[2];
+	struct epoll_event ready[NB_MEMBERS];
 	uint64_t count;
 
-	while (epoll_wait(intr->epoll_fd, ready, RTE_DIM(ready), 0) > 0)
-		;
+	if (epoll_wait(intr->epoll_fd, ready, RTE_DIM(ready), 0) < 0)
+		errno = 0;
 	if (read(intr->wake_fd, &count, sizeof(count)) < 0)
 		errno = 0;
 }
