@@ -380,17 +380,29 @@ def show(stage: Stage, args: argparse.Namespace) -> int:
     return Results(echoes, pinging, polling, seconds, ways).show()
 
 
+def clear(stage: Stage) -> int:
+    """End and remove everything; 1 if something had ended badly before."""
+    try:
+        stage.close()
+        return 0
+    except ProcessError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        stage.discard()
+
+
 def run(args: argparse.Namespace) -> int:
     """Start, show, stop."""
     stage = Stage(under_test())
+    status = 1
     try:
-        return show(stage, args)
+        status = show(stage, args)
     except (ProcessError, ImageError) as error:
         print(f"\ndemo failed: {error}\n{stage.tails()}", file=sys.stderr)
-        return 1
     finally:
-        stage.close()
-        stage.discard()
+        status |= clear(stage)
+    return status
 
 
 def main() -> int:
