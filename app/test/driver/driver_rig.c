@@ -273,9 +273,9 @@ void
 rig_port_open(struct rig *rig, const struct rig_conf *conf)
 {
 	char devargs[64];
+	uint16_t nb_pairs = RTE_MAX(conf->nb_queues == 0 ? 1 : conf->nb_queues, conf->nb_pairs);
 
-	snprintf(devargs, sizeof(devargs), ",queues=%d%s",
-			conf->nb_queues == 0 ? 1 : conf->nb_queues,
+	snprintf(devargs, sizeof(devargs), ",queues=%u%s", nb_pairs,
 			conf->devargs == NULL ? "" : conf->devargs);
 	assert_int_equal(rig_port_attach(rig, devargs), 0);
 	rig_port_start(rig, conf);

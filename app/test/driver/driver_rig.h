@@ -53,6 +53,7 @@ extern struct rig_variant rig_split, rig_packed, rig_split_event, rig_packed_eve
 struct rig_conf {
 	const char *devargs; /**< After iface=..., with its comma; NULL: none. */
 	uint16_t nb_queues;  /**< 0: one. */
+	uint16_t nb_pairs;   /**< Of the port: queues=; 0: as nb_queues. */
 	uint64_t rx_offloads;
 	uint64_t tx_offloads;
 	uint16_t room;     /**< Of an mbuf, without headroom; 0: 2048. */

@@ -162,7 +162,7 @@ kick_all(struct vhost_pci_port *port)
 	uint64_t one = 1;
 	unsigned int i;
 
-	if (!port->eth_dev->data->dev_conf.intr_conf.rxq)
+	if (!port->eth_dev->data->dev_conf.intr_conf.rxq && port->nb_unread == 0)
 		return;
 	for (i = 0; i < nb_rx(door); i++)
 		if (write(door->kick_fd[rx_vring(i)], &one, sizeof(one)) < 0)

@@ -22,6 +22,7 @@
 #include "vhost_pci_queue.h"
 #include "vhost_pci_trace.h"
 #include "vhost_pci_transport_unix.h"
+#include "vhost_pci_unread.h"
 
 /**
  * Tell the application what has changed. Port not locked, and not to be used: a callback may have
@@ -151,10 +152,12 @@ on_vring_changed(void *opaque, struct vhost_pci_vring *vr)
 	uint16_t queue_id = (uint16_t)(vr->index / 2);
 
 	/* Virtqueue 2n is filled by us, 2n + 1 by the front-end (VIRTIO 5.1.2). */
-	if (vr->index % 2 != 0)
+	if (vr->index % 2 != 0) {
 		vhost_pci_rxq_bind(port, queue_id);
-	else
+		vhost_pci_unread_bind(port, queue_id);
+	} else {
 		vhost_pci_txq_bind(port, queue_id);
+	}
 	port->queue_changed = true;
 	vhost_pci_trace_vring(vhost_pci_port_id(port), (uint16_t)vr->index,
 			vhost_pci_session_vring_mode(port->session, vr));
@@ -363,11 +366,16 @@ vhost_pci_port_init(struct vhost_pci_port *port, struct rte_eth_dev *eth_dev,
 	ret = port_events_init(port);
 	if (ret < 0)
 		goto err_free_queues;
-	ret = port_session_init(port);
+	ret = vhost_pci_unread_init(port);
 	if (ret < 0)
 		goto err_fini_events;
+	ret = port_session_init(port);
+	if (ret < 0)
+		goto err_fini_unread;
 	return 0;
 
+err_fini_unread:
+	vhost_pci_unread_fini(port);
 err_fini_events:
 	port_events_fini(port, !port_events_stop(port));
 err_free_queues:
@@ -397,6 +405,7 @@ vhost_pci_port_fini(struct vhost_pci_port *port)
 	vhost_pci_conn_close(port);
 	port->door->close(port);
 	vhost_pci_session_destroy(port->session);
+	vhost_pci_unread_fini(port);
 	port_events_fini(port, !eal_closes);
 	vhost_pci_port_unlock(port);
 

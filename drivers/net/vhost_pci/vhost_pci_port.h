@@ -57,6 +57,7 @@ struct vhost_pci_port_config {
 enum vhost_pci_event {
 	VHOST_PCI_EVENT_TRANSPORT, /**< A message, or the end of the connection. */
 	VHOST_PCI_EVENT_BROKEN,    /**< A vring broke. */
+	VHOST_PCI_EVENT_UNREAD,    /**< A vring without an Rx queue has something. */
 	VHOST_PCI_EVENT_TIMER,     /**< The front door's timer. */
 	VHOST_PCI_EVENT_DOOR,      /**< Someone at the front door. */
 	VHOST_PCI_NB_EVENTS,
@@ -84,6 +85,7 @@ struct vhost_pci_port_stats {
 	uint64_t refused;      /**< Connections refused as there was one already. */
 	uint64_t not_accepted; /**< Accepts that failed, such as for want of fds. */
 	uint64_t lost;         /**< Connections that the front-end ended. */
+	uint64_t unread;       /**< Packets dropped for want of an Rx queue. */
 	uint64_t closed;       /**< Connections closed here for what the front-end did. */
 };
 
@@ -103,12 +105,16 @@ struct vhost_pci_port {
 	struct rte_intr_handle *intr_handle;
 	int event_fd[VHOST_PCI_NB_EVENTS]; /**< -1: none. Not owned. */
 	vhost_pci_event_fn_t event_fn[VHOST_PCI_NB_EVENTS];
+	int unread_fd; /**< Eventfd: look at the vrings that no Rx queue reads. */
 
 	/* Under the lock. */
 	pthread_mutex_t lock;
 	struct vhost_pci_transport *transport; /**< NULL: no front-end. */
 	struct vhost_pci_rxq **rxq;            /**< By queue id; NULL: not set up. */
 	struct vhost_pci_txq **txq;
+	int *unread_kick;    /**< By Rx queue id: copy of the kick fd where nobody reads, or -1. */
+	uint16_t nb_unread;  /**< Of those that are not -1. */
+	bool unread_warned;  /**< That there are such. */
 	bool started;        /**< Between dev_start and dev_stop. */
 	bool admin_up;       /**< Not set down with dev_set_link_down. */
 	bool link_changed;   /**< LSC event to be delivered. */

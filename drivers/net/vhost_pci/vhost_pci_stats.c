@@ -71,6 +71,7 @@ static const struct xstat port_xstats[] = {
 	{ "frontend_connections", offsetof(struct vhost_pci_port_stats, connections) },
 	{ "frontend_refused", offsetof(struct vhost_pci_port_stats, refused) },
 	{ "frontend_not_accepted", offsetof(struct vhost_pci_port_stats, not_accepted) },
+	{ "frontend_unread_packets", offsetof(struct vhost_pci_port_stats, unread) },
 	{ "frontend_lost", offsetof(struct vhost_pci_port_stats, lost) },
 	{ "frontend_closed", offsetof(struct vhost_pci_port_stats, closed) },
 };
