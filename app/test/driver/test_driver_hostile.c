@@ -5,7 +5,12 @@
 /* Front-ends whose rings are wrong: they lose their connection, the port and the next one live. */
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_log.h>
 
 #include "driver_rig.h"
 
@@ -26,6 +31,9 @@
 
 /* Bursts in each of them. */
 #define NB_BURSTS 3000
+
+/* Connections that bring nothing but nonsense. */
+#define NB_FLOOD 200
 
 struct desc {
 	uint64_t gpa; /* BUF and TABLE are offsets, other values are as they are. */
@@ -395,11 +403,84 @@ test_race(void **state)
 	rig_fini(&rig);
 }
 
+static int
+count_event(uint16_t port, enum rte_eth_event_type type, void *arg, void *ret)
+{
+	(void)port;
+	(void)type;
+	(void)ret;
+	__atomic_add_fetch((unsigned int *)arg, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* Lines of a log that have a text in them. */
+static unsigned int
+count_lines(const char *log, const char *text)
+{
+	unsigned int nb = 0;
+
+	while ((log = strstr(log, text)) != NULL) {
+		log += strlen(text);
+		nb++;
+	}
+	return nb;
+}
+
+/* Who connects again and again with nonsense fills no log, and no application's event queue. */
+static void
+test_flood(void **state)
+{
+	const struct rig_conf conf = { 0 };
+	uint64_t begin, seconds;
+	unsigned int nb_events = 0;
+	struct tfe_conn conn;
+	size_t log_bytes;
+	struct rig rig;
+	unsigned int i;
+	FILE *stream;
+	char *log;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &conf);
+	assert_int_equal(rte_eth_dev_callback_register(rig.port, RTE_ETH_EVENT_QUEUE_STATE,
+					 count_event, &nb_events),
+			0);
+	stream = open_memstream(&log, &log_bytes);
+	assert_non_null(stream);
+	assert_int_equal(rte_openlog_stream(stream), 0);
+	rte_log_set_level_pattern("pmd.net.vhost_pci", RTE_LOG_NOTICE);
+	begin = rte_get_timer_cycles();
+	for (i = 0; i < NB_FLOOD; i++) {
+		tfe_conn_init(&conn);
+		assert_int_equal(tfe_conn_connect(&conn, rig.path, RIG_TIMEOUT_MS), 0);
+		assert_int_equal(tfe_conn_send_raw(&conn, "nonsense, nonsense", 18, NULL, 0), 0);
+		assert_int_equal(tfe_conn_wait_closed(&conn, RIG_TIMEOUT_MS), 0);
+		tfe_conn_close(&conn);
+	}
+	rig_wait_xstat(&rig, "frontend_closed", NB_FLOOD);
+	rig_ping();
+	seconds = (rte_get_timer_cycles() - begin) / rte_get_timer_hz();
+	rte_log_set_level_pattern("pmd.net.vhost_pci", RTE_LOG_ERR);
+	assert_int_equal(rte_openlog_stream(NULL), 0);
+	fclose(stream);
+	assert_in_range(count_lines(log, "connection closed"), 1, seconds + 2);
+	free(log);
+	assert_int_equal(nb_events, 0);
+	/* A vring that starts is news, one whose memory changes is not. */
+	check_port(&rig, *state);
+	assert_in_range(nb_events, 1, 16);
+	assert_int_equal(rte_eth_dev_callback_unregister(rig.port, RTE_ETH_EVENT_QUEUE_STATE,
+					 count_event, &nb_events),
+			0);
+	rig_fini(&rig);
+}
+
 #define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
 	BOTH(test_malformed),
 	RIG_TEST(test_bad_messages, split),
+	RIG_TEST(test_flood, split),
 	BOTH(test_race),
 };
 

@@ -64,8 +64,8 @@ conn_end(struct vhost_pci_port *port, int error, const char *what)
 	if (lost || what == NULL)
 		DRV_LOG(INFO, "%s: front-end disconnected", vhost_pci_port_name(port));
 	else
-		DRV_LOG(WARNING, "%s: connection closed: %s: %s", vhost_pci_port_name(port), what,
-				strerror(-error));
+		DRV_LOG_LIMITED(&port->log_limit, WARNING, "%s: connection closed: %s: %s",
+				vhost_pci_port_name(port), what, strerror(-error));
 	vhost_pci_conn_close(port);
 	port->door->disconnected(port);
 }

@@ -11,31 +11,8 @@
 #include "vhost_pci_conn.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_intr.h"
-#include "vhost_pci_log.h"
 #include "vhost_pci_queue.h"
 #include "vhost_pci_stats.h"
-
-static void
-log_sink(enum vhost_pci_log_level level, const char *format, va_list args)
-{
-	static const uint32_t levels[] = {
-		[VHOST_PCI_LOG_ERR] = RTE_LOG_ERR,
-		[VHOST_PCI_LOG_WARNING] = RTE_LOG_WARNING,
-		[VHOST_PCI_LOG_NOTICE] = RTE_LOG_NOTICE,
-		[VHOST_PCI_LOG_INFO] = RTE_LOG_INFO,
-		[VHOST_PCI_LOG_DEBUG] = RTE_LOG_DEBUG,
-	};
-	char line[256];
-
-	vsnprintf(line, sizeof(line), format, args);
-	rte_log(levels[level], (uint32_t)vhost_pci_logtype, "net_vhost_pci: %s\n", line);
-}
-
-void
-vhost_pci_ethdev_init_log(void)
-{
-	vhost_pci_log_set_sink(log_sink);
-}
 
 static int
 dev_configure(struct rte_eth_dev *dev)
@@ -278,7 +255,7 @@ vhost_pci_ethdev_create(struct rte_device *device, const struct vhost_pci_port_c
 	struct vhost_pci_port *port;
 	int ret;
 
-	vhost_pci_ethdev_init_log();
+	vhost_pci_drv_log_init();
 	eth_dev = rte_eth_dev_allocate(device->name);
 	if (eth_dev == NULL)
 		return -ENOSPC;
@@ -320,5 +297,3 @@ vhost_pci_ethdev_destroy(const char *name)
 	rte_eth_dev_release_port(eth_dev);
 	return 0;
 }
-
-RTE_LOG_REGISTER(vhost_pci_logtype, pmd.net.vhost_pci, NOTICE)

@@ -37,9 +37,6 @@ vhost_pci_port_id(const struct vhost_pci_port *port)
 	return port->eth_dev->data->port_id;
 }
 
-/** Let the engine's messages go to the driver's log. */
-void vhost_pci_ethdev_init_log(void);
-
 /**
  * Make a port's ethdev, open its front door, and announce it.
  *

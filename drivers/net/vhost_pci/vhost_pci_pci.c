@@ -380,7 +380,7 @@ pci_probe(struct rte_pci_driver *driver, struct rte_pci_device *dev)
 		DRV_LOG(ERR, "%s: not supported in a secondary process", args.name);
 		return -ENOTSUP;
 	}
-	vhost_pci_ethdev_init_log();
+	vhost_pci_drv_log_init();
 	ret = parse_args(&args, dev->device.devargs);
 	if (ret == 0)
 		ret = make_port(dev, &args);

@@ -182,7 +182,8 @@ connect_port(struct vhost_pci_port *port, struct vhost_pci_pci_door *door)
 		ret = vhost_pci_conn_open(port, transport);
 	if (ret == 0)
 		return;
-	DRV_LOG(ERR, "%s: can't serve a front-end: %s", door->name, strerror(-ret));
+	DRV_LOG_LIMITED(&port->log_limit, ERR, "%s: can't serve a front-end: %s", door->name,
+			strerror(-ret));
 	vhost_pci_adp_end(door->adp);
 }
 

@@ -145,11 +145,23 @@ on_ready_changed(void *opaque, bool ready)
 	vhost_pci_port_update_link(port);
 }
 
+/** What an application may want to know of a vring, in a word; 0: it is off. */
+static uint32_t
+vring_state(const struct vhost_pci_port *port, const struct vhost_pci_vring *vr)
+{
+	enum vhost_pci_vring_mode mode = vhost_pci_session_vring_mode(port->session, vr);
+
+	if (mode == VHOST_PCI_VRING_OFF)
+		return 0;
+	return (uint32_t)vr->size << 16 | (uint32_t)vr->is_packed << 8 | (uint32_t)mode;
+}
+
 static void
 on_vring_changed(void *opaque, struct vhost_pci_vring *vr)
 {
 	struct vhost_pci_port *port = opaque;
 	uint16_t queue_id = (uint16_t)(vr->index / 2);
+	uint32_t state = vring_state(port, vr);
 
 	/* Virtqueue 2n is filled by us, 2n + 1 by the front-end (VIRTIO 5.1.2). */
 	if (vr->index % 2 != 0) {
@@ -158,6 +170,9 @@ on_vring_changed(void *opaque, struct vhost_pci_vring *vr)
 	} else {
 		vhost_pci_txq_bind(port, queue_id);
 	}
+	if (state == port->shown[vr->index])
+		return;
+	port->shown[vr->index] = state;
 	port->queue_changed = true;
 	vhost_pci_trace_vring(vhost_pci_port_id(port), (uint16_t)vr->index,
 			vhost_pci_session_vring_mode(port->session, vr));
@@ -359,7 +374,8 @@ vhost_pci_port_init(struct vhost_pci_port *port, struct rte_eth_dev *eth_dev,
 	pthread_mutex_init(&port->lock, NULL);
 	port->rxq = calloc(config->max_queue_pairs, sizeof(port->rxq[0]));
 	port->txq = calloc(config->max_queue_pairs, sizeof(port->txq[0]));
-	if (port->rxq == NULL || port->txq == NULL) {
+	port->shown = calloc(2u * config->max_queue_pairs, sizeof(port->shown[0]));
+	if (port->rxq == NULL || port->txq == NULL || port->shown == NULL) {
 		ret = -ENOMEM;
 		goto err_free_queues;
 	}
@@ -379,6 +395,7 @@ err_fini_unread:
 err_fini_events:
 	port_events_fini(port, !port_events_stop(port));
 err_free_queues:
+	free(port->shown);
 	free(port->txq);
 	free(port->rxq);
 	pthread_mutex_destroy(&port->lock);
@@ -409,6 +426,7 @@ vhost_pci_port_fini(struct vhost_pci_port *port)
 	port_events_fini(port, !eal_closes);
 	vhost_pci_port_unlock(port);
 
+	free(port->shown);
 	free(port->txq);
 	free(port->rxq);
 	pthread_mutex_destroy(&port->lock);

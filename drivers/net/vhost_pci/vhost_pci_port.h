@@ -21,6 +21,7 @@
 #include <rte_ether.h>
 #include <rte_interrupts.h>
 
+#include "vhost_pci_drv_log.h"
 #include "vhost_pci_session.h"
 #include "vhost_pci_transport.h"
 
@@ -122,6 +123,8 @@ struct vhost_pci_port {
 	uint16_t peer_mtu;   /**< From NET_SET_MTU; 0: none. */
 	bool ptypes_wanted;  /**< The application has asked for packet types, or for none. */
 	uint32_t ptype_mask; /**< Layers of the packet type to be set. */
+	uint32_t *shown;     /**< What is known of each vring's state; see vring_state(). */
+	struct vhost_pci_log_limit log_limit; /**< Of what is said about front-ends. */
 	struct vhost_pci_port_stats stats;
 };
 

@@ -105,8 +105,8 @@ socket_connected(struct vhost_pci_port *port, int fd)
 	if (ret == 0)
 		ret = vhost_pci_conn_open(port, transport);
 	if (ret < 0)
-		DRV_LOG(ERR, "%s: can't serve a connection: %s", vhost_pci_port_name(port),
-				strerror(-ret));
+		DRV_LOG_LIMITED(&port->log_limit, ERR, "%s: can't serve a connection: %s",
+				vhost_pci_port_name(port), strerror(-ret));
 	return ret;
 }
 
@@ -162,7 +162,8 @@ accept_event(struct vhost_pci_port *port)
 	}
 	port->stats.refused++;
 	if (!sock->warned)
-		DRV_LOG(WARNING, "%s: another front-end is refused while one is connected",
+		DRV_LOG_LIMITED(&port->log_limit, WARNING,
+				"%s: another front-end is refused while one is connected",
 				vhost_pci_port_name(port));
 	sock->warned = true;
 	close(fd);
