@@ -54,7 +54,8 @@ set_up "the benchmark runs on ordinary pages"
 step_log=$build_dir/bench.log
 : >"$step_log"
 step "build" build_tree gcc "$build_dir/gcc" -Dtests=enabled
-if [ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0)" -lt 256 ]; then
+pages=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0)
+if [ "$pages" -lt 256 ]; then
 	bench_args+=(--no-huge)
 fi
 if [ -n "$out" ]; then

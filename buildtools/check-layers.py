@@ -56,6 +56,8 @@ LAYERS = (
     ),
     Layer(
         "app/test-frontend",
+        # its own tests run in the harness of the others
+        uses=["app/test"],
         never=[(DPDK, "the front-end serves tests without DPDK too")],
     ),
     Layer(

@@ -35,7 +35,8 @@ bench_report_json(FILE *file, const struct bench_workload *workload,
 		const struct bench_backend *peer, const struct bench_result *result)
 {
 	fprintf(file,
-			"{\"workload\":\"%s\",\"ring\":\"%s\",\"size\":%u,\"mode\":\"%s\",\"ours\":%.4f,"
+			"{\"workload\":\"%s\",\"ring\":\"%s\",\"size\":%u,\"mode\":\"%s\","
+			"\"ours\":%.4f,"
 			"\"peer_name\":\"%s\",\"peer\":%.4f,\"ratio\":%.4f,\"unit\":\"Mpps\","
 			"\"spread\":[%.4f,%.4f],\"ours_cycles\":%.1f,\"peer_cycles\":%.1f,"
 			"\"kicks\":%llu}\n",

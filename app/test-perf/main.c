@@ -120,6 +120,11 @@ eal_start(const struct options *options)
 {
 	char lcores[32], prefix[64], plugin[PATH_MAX];
 	const char *argv[16];
+	/* The EAL permutes its arguments and writes to none of them. */
+	union {
+		const char **words;
+		char **eal;
+	} args = { .words = argv };
 	int argc = 0;
 
 	snprintf(lcores, sizeof(lcores), "0@%d", options->backend_cpu);
@@ -140,7 +145,7 @@ eal_start(const struct options *options)
 		argv[argc++] = plugin;
 	}
 	argv[argc] = NULL;
-	if (rte_eal_init(argc, (char **)(uintptr_t)argv) < 0) {
+	if (rte_eal_init(argc, args.eal) < 0) {
 		fprintf(stderr, "cannot start the EAL: %s\n", rte_strerror(rte_errno));
 		return -rte_errno;
 	}

@@ -73,8 +73,7 @@ typedef uint32_t __attribute__((__may_alias__)) vhost_pci_word32;
 #define vhost_pci_sub_release(ptr, nb) ((void)__atomic_fetch_sub((ptr), (nb), __ATOMIC_RELEASE))
 
 /** Count events: one thread adds, any thread reads with vhost_pci_load_relaxed(). */
-#define vhost_pci_count(ptr, nb)                                                                   \
-	vhost_pci_store_relaxed((ptr), vhost_pci_load_relaxed(ptr) + (nb))
+#define vhost_pci_count(ptr, nb) vhost_pci_store_relaxed((ptr), vhost_pci_load_relaxed(ptr) + (nb))
 
 /**
  * Order all earlier stores before all later loads (the store-load case of event suppression:

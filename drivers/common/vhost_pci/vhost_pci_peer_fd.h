@@ -4,7 +4,8 @@
 
 /**
  * @file
- * The end of an fd that came from a peer: whatever it is, its closing shall not wait.
+ * The end of an fd that came from a peer: whatever it is, its closing shall not wait. It may be a
+ * socket, so this is part of vhost_pci_transport_unix.c; all who hold such fds use it.
  */
 
 #ifndef VHOST_PCI_PEER_FD_H

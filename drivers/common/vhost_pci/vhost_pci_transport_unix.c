@@ -559,3 +559,15 @@ vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport)
 	}
 	return transport_create(fd, VHOST_PCI_MSG_BACKEND_REPLY, transport);
 }
+
+void
+vhost_pci_peer_fd_close(int fd)
+{
+	const struct linger none = { 0 };
+
+	if (fd < 0)
+		return;
+	/* Most are no sockets, and say so. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+}
