@@ -3,6 +3,7 @@
  */
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -439,26 +440,37 @@ remove_spaces(char *text)
 	*to = '\0';
 }
 
-/* Ask telemetry over its socket, as its users do. Returns whether the answer has a text in it. */
-static bool
-telemetry_has(const char *command, const char *text)
+/* A connection to telemetry, which outlives the rigs: they count fds, at both of its ends. */
+static int
+telemetry_fd(void)
 {
-	static char answer[32768];
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	ssize_t len;
+	static char greeting[1024];
+	static int fd = -1;
 
+	if (fd >= 0)
+		return fd;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	assert_true(fd >= 0);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/dpdk_telemetry.v2",
 			rte_eal_get_runtime_dir());
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	assert_true(read(fd, answer, sizeof(answer)) > 0);
-	assert_int_equal(write(fd, command, strlen(command)), strlen(command));
-	len = read(fd, answer, sizeof(answer) - 1);
+	assert_true(read(fd, greeting, sizeof(greeting)) > 0);
+	return fd;
+}
+
+/* Ask as its users do. Returns whether the answer, without its spaces, has a text in it. */
+static bool
+telemetry_has(const char *command, const char *text)
+{
+	static char answer[32768];
+	ssize_t len;
+
+	assert_int_equal(write(telemetry_fd(), command, strlen(command)), strlen(command));
+	len = read(telemetry_fd(), answer, sizeof(answer) - 1);
 	assert_true(len > 0);
 	answer[len] = '\0';
 	remove_spaces(answer);
-	close(fd);
 	return strstr(answer, text) != NULL;
 }
 
@@ -468,6 +480,7 @@ test_telemetry(void **state)
 	char command[64];
 	struct rig rig;
 
+	telemetry_fd();
 	rig_open(&rig, &plain, *state, 0, NULL);
 	snprintf(command, sizeof(command), "/net_vhost_pci/info,%u", rig.port);
 	assert_true(telemetry_has("/net_vhost_pci/list", "{\"/net_vhost_pci/list\":[0]}"));
@@ -479,6 +492,77 @@ test_telemetry(void **state)
 	rig_wait_link(&rig, false);
 	assert_false(telemetry_has(command, "\"gpa\""));
 	rig_fini(&rig);
+}
+
+/* As many regions as a front-end may have: some are shown, all are counted. */
+static void
+test_telemetry_regions(void **state)
+{
+	struct tfe_region_conf region = {
+		.gpa = UINT64_C(1) << 40,
+		.uva = UINT64_C(1) << 44,
+		.size_bytes = 4096,
+		.share_fd_of = -1,
+	};
+	struct tfe_dev_conf conf;
+	char command[64];
+	struct tfe_vu_region wire;
+	struct rig rig;
+	int i;
+
+	telemetry_fd();
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	conf = rig_dev_conf(&rig, *state);
+	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+	conf.mem_slots = true;
+	rig_connect(&rig, &conf);
+	for (i = 1; i < 509; i++) {
+		assert_int_equal(tfe_mem_add_region(&rig.dev.mem, &region), i);
+		wire = tfe_mem_wire(&rig.dev.mem, (unsigned int)i);
+		assert_int_equal(tfe_req_add_mem_reg(&rig.dev.conn, &wire,
+						 rig.dev.mem.regions[i].fd),
+				0);
+		region.gpa += region.size_bytes;
+		region.uva += region.size_bytes;
+	}
+	snprintf(command, sizeof(command), "/net_vhost_pci/info,%u", rig.port);
+	assert_true(telemetry_has(command, "\"nb_regions\":509"));
+	assert_true(telemetry_has(command, "\"31\":{\"gpa\""));
+	assert_false(telemetry_has(command, "\"32\":{\"gpa\""));
+	assert_true(telemetry_has(command, "\"nb_vrings\":2"));
+	assert_true(telemetry_has(command, "\"format\":"));
+	rig_fini(&rig);
+}
+
+/* Questions about ports that come and go. */
+static void *
+ask_telemetry(void *arg)
+{
+	while (!__atomic_load_n((bool *)arg, __ATOMIC_ACQUIRE)) {
+		telemetry_has("/net_vhost_pci/list", "");
+		telemetry_has("/net_vhost_pci/info,0", "");
+	}
+	return NULL;
+}
+
+static void
+test_telemetry_close(void **state)
+{
+	pthread_t thread;
+	bool stop = false;
+	struct rig rig;
+	unsigned int i;
+
+	telemetry_fd();
+	assert_int_equal(pthread_create(&thread, NULL, ask_telemetry, &stop), 0);
+	rig_run_anywhere(thread);
+	for (i = 0; i < 30; i++) {
+		rig_open(&rig, &plain, *state, 0, NULL);
+		rig_fini(&rig);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
 }
 
 static void
@@ -514,6 +598,8 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_queue_stop),
 	BOTH(test_deferred_start),
 	BOTH(test_telemetry),
+	RIG_TEST(test_telemetry_regions, split),
+	RIG_TEST(test_telemetry_close, split),
 	cmocka_unit_test(test_trace_points),
 };
 

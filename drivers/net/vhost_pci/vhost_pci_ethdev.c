@@ -13,6 +13,7 @@
 #include "vhost_pci_intr.h"
 #include "vhost_pci_queue.h"
 #include "vhost_pci_stats.h"
+#include "vhost_pci_telemetry.h"
 
 static int
 dev_configure(struct rte_eth_dev *dev)
@@ -85,6 +86,7 @@ dev_close(struct rte_eth_dev *dev)
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY || port == NULL)
 		return 0;
+	vhost_pci_telemetry_hide(port);
 	dev_stop(dev);
 	for (i = 0; i < dev->data->nb_rx_queues; i++)
 		vhost_pci_rx_queue_release(dev, i);
@@ -275,6 +277,7 @@ vhost_pci_ethdev_create(struct rte_device *device, const struct vhost_pci_port_c
 	ret = vhost_pci_port_open(port);
 	if (ret < 0)
 		goto err_fini;
+	vhost_pci_telemetry_show(port);
 	rte_eth_dev_probing_finish(eth_dev);
 	return 0;
 

@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include <rte_ether.h>
 #include <rte_interrupts.h>
@@ -107,6 +108,8 @@ struct vhost_pci_port {
 	int event_fd[VHOST_PCI_NB_EVENTS]; /**< -1: none. Not owned. */
 	vhost_pci_event_fn_t event_fn[VHOST_PCI_NB_EVENTS];
 	int unread_fd; /**< Eventfd: look at the vrings that no Rx queue reads. */
+
+	LIST_ENTRY(vhost_pci_port) shown_entry; /**< Of vhost_pci_telemetry.c. */
 
 	/* Under the lock. */
 	pthread_mutex_t lock;

@@ -10,11 +10,44 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include <rte_telemetry.h>
 
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_queue.h"
+#include "vhost_pci_telemetry.h"
+
+/** Regions and vrings that an answer has room for; there may be 509 and 256. */
+#define MAX_SHOWN 32
+
+/** All ports of the process. The lock is taken before a port's. */
+static LIST_HEAD(port_list, vhost_pci_port) ports = LIST_HEAD_INITIALIZER(ports);
+static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void
+vhost_pci_telemetry_show(struct vhost_pci_port *port)
+{
+	pthread_mutex_lock(&ports_lock);
+	LIST_INSERT_HEAD(&ports, port, shown_entry);
+	pthread_mutex_unlock(&ports_lock);
+}
+
+void
+vhost_pci_telemetry_hide(struct vhost_pci_port *port)
+{
+	pthread_mutex_lock(&ports_lock);
+	LIST_REMOVE(port, shown_entry);
+	pthread_mutex_unlock(&ports_lock);
+}
+
+/** Put a dictionary into another one, or free it where there is no room. */
+static void
+add_dict(struct rte_tel_data *dict, const char *name, struct rte_tel_data *entry)
+{
+	if (entry != NULL && rte_tel_data_add_dict_container(dict, name, entry, 0) != 0)
+		rte_tel_data_free(entry);
+}
 
 /** A 64-bit number as hexadecimal text: telemetry's own numbers are decimal. */
 static void
@@ -62,25 +95,25 @@ vring_dict(const struct vhost_pci_port *port, const struct vhost_pci_vring *vr)
 }
 
 static struct rte_tel_data *
-vrings_dict(const struct vhost_pci_port *port)
+vrings_dict(const struct vhost_pci_port *port, unsigned int *nb_started)
 {
 	struct rte_tel_data *dict = rte_tel_data_alloc();
 	const struct vhost_pci_vring *vr;
-	struct rte_tel_data *entry;
 	char name[16];
+	unsigned int nb = 0;
 	unsigned int i;
 
 	if (dict == NULL)
 		return NULL;
 	rte_tel_data_start_dict(dict);
 	for (i = 0; i < vhost_pci_session_nb_vrings(port->session); i++) {
-		/* Only those in use: an answer has room for some, not for 256. */
 		vr = vhost_pci_session_vring(port->session, i);
-		entry = vr->started ? vring_dict(port, vr) : NULL;
+		if (!vr->started || nb++ >= MAX_SHOWN)
+			continue;
 		snprintf(name, sizeof(name), "%u", i);
-		if (entry != NULL)
-			rte_tel_data_add_dict_container(dict, name, entry, 0);
+		add_dict(dict, name, vring_dict(port, vr));
 	}
+	*nb_started = nb;
 	return dict;
 }
 
@@ -96,7 +129,7 @@ regions_dict(const struct vhost_pci_port *port)
 	if (dict == NULL)
 		return NULL;
 	rte_tel_data_start_dict(dict);
-	for (i = 0; mem != NULL && i < mem->nb_regions; i++) {
+	for (i = 0; mem != NULL && i < RTE_MIN(mem->nb_regions, MAX_SHOWN); i++) {
 		entry = rte_tel_data_alloc();
 		if (entry == NULL)
 			break;
@@ -106,7 +139,7 @@ regions_dict(const struct vhost_pci_port *port)
 		add_hex(entry, "size", mem->region[i].size);
 		add_hex(entry, "mmap_offset", mem->region[i].mmap_offset);
 		snprintf(name, sizeof(name), "%u", i);
-		rte_tel_data_add_dict_container(dict, name, entry, 0);
+		add_dict(dict, name, entry);
 	}
 	return dict;
 }
@@ -129,7 +162,9 @@ add_counters(const struct vhost_pci_port *port, struct rte_tel_data *dict)
 static void
 add_port(struct vhost_pci_port *port, struct rte_tel_data *dict)
 {
-	struct rte_tel_data *vrings, *regions;
+	const struct vhost_pci_mem *mem;
+	struct rte_tel_data *vrings;
+	unsigned int nb_started = 0;
 
 	vhost_pci_port_lock(port);
 	rte_tel_data_add_dict_string(dict, "name", vhost_pci_port_name(port));
@@ -142,33 +177,36 @@ add_port(struct vhost_pci_port *port, struct rte_tel_data *dict)
 	add_hex(dict, "status", vhost_pci_session_status(port->session));
 	VHOST_PCI_TEL_ADD_UINT(dict, "peer_mtu", port->peer_mtu);
 	add_counters(port, dict);
-	regions = regions_dict(port);
-	if (regions != NULL)
-		rte_tel_data_add_dict_container(dict, "regions", regions, 0);
-	vrings = vrings_dict(port);
-	if (vrings != NULL)
-		rte_tel_data_add_dict_container(dict, "vrings", vrings, 0);
+	mem = vhost_pci_session_mem(port->session);
+	VHOST_PCI_TEL_ADD_UINT(dict, "nb_regions", mem == NULL ? 0 : mem->nb_regions);
+	add_dict(dict, "regions", regions_dict(port));
+	vrings = vrings_dict(port, &nb_started);
+	VHOST_PCI_TEL_ADD_UINT(dict, "nb_vrings", nb_started);
+	add_dict(dict, "vrings", vrings);
 	vhost_pci_port_unlock(port);
 }
 
 static int
 handle_list(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	uint16_t port_id;
+	const struct vhost_pci_port *port;
 
 	RTE_SET_USED(cmd);
 	RTE_SET_USED(params);
 	rte_tel_data_start_array(data, RTE_TEL_INT_VAL);
-	RTE_ETH_FOREACH_DEV(port_id) {
-		if (vhost_pci_is_ours(&rte_eth_devices[port_id]))
-			rte_tel_data_add_array_int(data, port_id);
-	}
+	pthread_mutex_lock(&ports_lock);
+	LIST_FOREACH(port, &ports, shown_entry)
+		/* More than an answer has room for are not shown. */
+		if (rte_tel_data_add_array_int(data, vhost_pci_port_id(port)) != 0)
+			break;
+	pthread_mutex_unlock(&ports_lock);
 	return 0;
 }
 
 static int
 handle_info(const char *cmd, const char *params, struct rte_tel_data *data)
 {
+	struct vhost_pci_port *port;
 	unsigned long port_id;
 	char *end;
 
@@ -176,13 +214,18 @@ handle_info(const char *cmd, const char *params, struct rte_tel_data *data)
 	if (params == NULL || params[0] < '0' || params[0] > '9')
 		return -EINVAL;
 	port_id = strtoul(params, &end, 0);
-	if (*end != '\0' || port_id >= RTE_MAX_ETHPORTS ||
-			!rte_eth_dev_is_valid_port((uint16_t)port_id) ||
-			!vhost_pci_is_ours(&rte_eth_devices[port_id]))
+	if (*end != '\0')
 		return -EINVAL;
-	rte_tel_data_start_dict(data);
-	add_port(vhost_pci_port_of(&rte_eth_devices[port_id]), data);
-	return 0;
+	pthread_mutex_lock(&ports_lock);
+	LIST_FOREACH(port, &ports, shown_entry)
+		if (vhost_pci_port_id(port) == port_id)
+			break;
+	if (port != NULL) {
+		rte_tel_data_start_dict(data);
+		add_port(port, data);
+	}
+	pthread_mutex_unlock(&ports_lock);
+	return port == NULL ? -EINVAL : 0;
 }
 
 RTE_INIT(vhost_pci_telemetry_init)
