@@ -290,7 +290,11 @@ test_stats(void **state)
 	assert_int_equal(stats.obytes, 2 * size_xstats[1].value);
 	assert_int_equal(stats.q_ipackets[0], 24);
 	assert_int_equal(stats.q_opackets[0], 24);
+	assert_true(rig_xstat(&rig, "frontend_messages") > 0);
+	assert_int_equal(rig_xstat(&rig, "frontend_connections"), 1);
 	assert_int_equal(rte_eth_xstats_reset(rig.port), 0);
+	assert_int_equal(rig_xstat(&rig, "frontend_messages"), 0);
+	assert_int_equal(rig_xstat(&rig, "frontend_connections"), 0);
 	check_sizes(&rig, 0);
 	assert_int_equal(rte_eth_stats_get(rig.port, &stats), 0);
 	assert_int_equal(stats.ipackets, 0);

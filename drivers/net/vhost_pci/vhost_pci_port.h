@@ -129,6 +129,10 @@ struct vhost_pci_port {
 	uint32_t *shown;     /**< What is known of each vring's state; see vring_state(). */
 	struct vhost_pci_log_limit log_limit; /**< Of what is said about front-ends. */
 	struct vhost_pci_port_stats stats;
+
+	/* Owned by the application's threads: what was counted when it last reset counters. */
+	struct vhost_pci_port_stats stats_base;
+	struct vhost_pci_session_stats session_base;
 };
 
 /**

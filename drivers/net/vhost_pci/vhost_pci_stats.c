@@ -58,7 +58,7 @@ static const struct xstat vring_xstats[] = {
 	{ "discarded_packets", offsetof(struct vhost_pci_vring_stats, discarded) },
 };
 
-/** Of the session and of the port; these are never reset. */
+/** Of the session and of the port. */
 static const struct xstat session_xstats[] = {
 	{ "frontend_messages", offsetof(struct vhost_pci_session_stats, messages) },
 	{ "frontend_malformed", offsetof(struct vhost_pci_session_stats, malformed) },
@@ -81,9 +81,15 @@ static uint64_t
 read_counter(const void *stats, const void *base, size_t offset)
 {
 	const uint64_t *now = RTE_PTR_ADD(stats, offset);
-	const uint64_t *then = base == NULL ? NULL : RTE_PTR_ADD(base, offset);
+	uint64_t then = 0;
 
-	return __atomic_load_n(now, __ATOMIC_RELAXED) - (then == NULL ? 0 : *then);
+	/* The base first: a reset in between makes the difference stale, but never negative.
+	 * Partner: the store in copy_counters().
+	 */
+	if (base != NULL)
+		then = __atomic_load_n((const uint64_t *)RTE_PTR_ADD(base, offset),
+				__ATOMIC_ACQUIRE);
+	return __atomic_load_n(now, __ATOMIC_RELAXED) - then;
 }
 
 /** Copy all counters of a structure that is made of nothing else. */
@@ -93,7 +99,8 @@ copy_counters(void *dst, const void *src, size_t size)
 	size_t offset;
 
 	for (offset = 0; offset < size; offset += sizeof(uint64_t))
-		*(uint64_t *)RTE_PTR_ADD(dst, offset) = read_counter(src, NULL, offset);
+		__atomic_store_n((uint64_t *)RTE_PTR_ADD(dst, offset),
+				read_counter(src, NULL, offset), __ATOMIC_RELEASE);
 }
 
 #define RXQ_COUNTER(rxq, field) \
@@ -153,10 +160,14 @@ vhost_pci_stats_get(struct rte_eth_dev *dev, VHOST_PCI_STATS_GET_ARGS)
 int
 vhost_pci_stats_reset(struct rte_eth_dev *dev)
 {
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
 	struct vhost_pci_rxq *rxq;
 	struct vhost_pci_txq *txq;
 	uint16_t i;
 
+	copy_counters(&port->stats_base, &port->stats, sizeof(port->stats));
+	copy_counters(&port->session_base, vhost_pci_session_stats(port->session),
+			sizeof(port->session_base));
 	for (i = 0; i < dev->data->nb_rx_queues; i++) {
 		rxq = dev->data->rx_queues[i];
 		if (rxq == NULL)
@@ -179,7 +190,7 @@ struct xstats_source {
 	const struct xstat *table;
 	unsigned int nb;
 	const void *stats;
-	const void *base; /**< NULL: these are never reset. */
+	const void *base; /**< What they were at the last reset. */
 };
 
 /** An array of extended statistics on its way of being filled. */
@@ -243,8 +254,8 @@ out_add_all(struct rte_eth_dev *dev, struct xstats_out *out)
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
 	const struct xstats_source sources[] = {
 		{ session_xstats, RTE_DIM(session_xstats), vhost_pci_session_stats(port->session),
-				NULL },
-		{ port_xstats, RTE_DIM(port_xstats), &port->stats, NULL },
+				&port->session_base },
+		{ port_xstats, RTE_DIM(port_xstats), &port->stats, &port->stats_base },
 	};
 	uint16_t i;
 
