@@ -461,6 +461,7 @@ test_bad_devargs(void **state)
 	}
 	assert_int_equal(rte_eal_hotplug_add("vdev", rig.vdev, ""), -EINVAL);
 	assert_int_equal(rte_eal_hotplug_add("vdev", rig.vdev, "iface="), -EINVAL);
+	assert_int_equal(rte_eal_hotplug_add("vdev", rig.vdev, "iface"), -EINVAL);
 	assert_int_equal(rte_eal_hotplug_add("vdev", rig.vdev, "client=1"), -EINVAL);
 	assert_int_equal(rte_eth_dev_count_avail(), 0);
 	/* None of them stands in the way of a good one. */
@@ -532,6 +533,28 @@ test_stale_socket(void **state)
 	(void)state;
 }
 
+/* A file that took the place of the port's own is not the port's to remove. */
+static void
+test_replaced_socket(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct rig rig;
+	int fd;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &plain);
+	assert_int_equal(unlink(rig.path), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig.path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	rig_port_close(&rig);
+	assert_int_equal(unlink(rig.path), 0);
+	close(fd);
+	rig_fini(&rig);
+	(void)state;
+}
+
 #define BOTH(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 
 static const struct CMUnitTest tests[] = {
@@ -552,6 +575,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_bad_paths),
 	cmocka_unit_test(test_second_port),
 	cmocka_unit_test(test_stale_socket),
+	cmocka_unit_test(test_replaced_socket),
 };
 
 REGISTER_TEST_GROUP(driver_link_autotest, tests, rig_group_setup, rig_group_teardown);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -25,7 +26,9 @@ struct vhost_pci_socket {
 	char *path;
 	char name[RTE_DEV_NAME_MAX_LEN];
 	bool client;
-	bool bound;    /* The file at path is ours. */
+	bool bound;     /* There is a file at path that is ours. */
+	dev_t file_dev; /* That file, whoever may have put another one in its place. */
+	ino_t file_ino;
 	bool warned;   /* That a second front-end was refused. */
 	bool deaf;     /* The listener is not watched until the timer says so. */
 	int listen_fd; /* -1: client, or not open. */
@@ -194,6 +197,30 @@ server_event(struct vhost_pci_port *port)
 		socket_arm(sock);
 }
 
+/** Know our file again. */
+static void
+remember_file(struct vhost_pci_socket *sock)
+{
+	struct stat file;
+
+	sock->bound = lstat(sock->path, &file) == 0;
+	if (!sock->bound)
+		return;
+	sock->file_dev = file.st_dev;
+	sock->file_ino = file.st_ino;
+}
+
+/** Remove our file; another one's stays. */
+static void
+remove_file(const struct vhost_pci_socket *sock)
+{
+	struct stat file;
+
+	if (sock->bound && lstat(sock->path, &file) == 0 && file.st_dev == sock->file_dev &&
+			file.st_ino == sock->file_ino)
+		unlink(sock->path);
+}
+
 static int
 server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 {
@@ -208,7 +235,7 @@ server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 		return ret;
 	}
 	sock->listen_fd = ret;
-	sock->bound = true;
+	remember_file(sock);
 	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event);
 }
 
@@ -277,8 +304,7 @@ socket_close(struct vhost_pci_port *port)
 
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_DOOR);
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TIMER);
-	if (sock->bound)
-		unlink(sock->path);
+	remove_file(sock);
 	if (sock->listen_fd >= 0)
 		close(sock->listen_fd);
 	if (sock->timer_fd >= 0)
