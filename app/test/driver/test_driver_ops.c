@@ -99,6 +99,16 @@ test_mtu(void **state)
 	assert_int_equal(tfe_req_net_set_mtu(&rig.dev.conn, 65536), -EREMOTEIO);
 	rig_disconnect(&rig);
 	rig_wait_link(&rig, false);
+	/* Gone, it leaves what the application has set, then and before. */
+	assert_int_equal(rte_eth_dev_get_mtu(rig.port, &mtu), 0);
+	assert_int_equal(mtu, 9000);
+	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 1400), 0);
+	rig_connect(&rig, &conf);
+	assert_int_equal(tfe_req_net_set_mtu(&rig.dev.conn, 9000), 0);
+	rig_disconnect(&rig);
+	rig_wait_link(&rig, false);
+	assert_int_equal(rte_eth_dev_get_mtu(rig.port, &mtu), 0);
+	assert_int_equal(mtu, 1400);
 	assert_int_equal(rte_eth_dev_set_mtu(rig.port, 9001), 0);
 	rig_fini(&rig);
 	(void)state;

@@ -455,6 +455,15 @@ test_rarp(void **state)
 	assert_int_equal(rte_pktmbuf_mtod(m, uint8_t *)[12], 0x80);
 	assert_int_equal(rte_pktmbuf_mtod(m, uint8_t *)[13], 0x35);
 	rte_pktmbuf_free(m);
+	/* One that is not received in time is of the past: after a stop, and after its sender. */
+	assert_int_equal(tfe_req_send_rarp(&rig.dev.conn, mac), 0);
+	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
+	assert_int_equal(rte_eth_dev_start(rig.port), 0);
+	assert_int_equal(rte_eth_rx_burst(rig.port, 0, &m, 1), 0);
+	assert_int_equal(tfe_req_send_rarp(&rig.dev.conn, mac), 0);
+	rig_disconnect(&rig);
+	rig_wait_link(&rig, false);
+	assert_int_equal(rte_eth_rx_burst(rig.port, 0, &m, 1), 0);
 	rig_fini(&rig);
 }
 

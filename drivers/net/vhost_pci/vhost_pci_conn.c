@@ -9,6 +9,7 @@
 
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
+#include "vhost_pci_queue.h"
 #include "vhost_pci_trace.h"
 
 /** Messages handled at one go: EAL's interrupt thread serves other devices as well. */
@@ -42,6 +43,9 @@ vhost_pci_conn_close(struct vhost_pci_port *port)
 	vhost_pci_session_reset(port->session);
 	vhost_pci_transport_close(port->transport);
 	port->transport = NULL;
+	vhost_pci_rxq_forget_rarp(port);
+	if (port->peer_mtu != 0)
+		port->eth_dev->data->mtu = port->app_mtu;
 	port->peer_mtu = 0;
 }
 

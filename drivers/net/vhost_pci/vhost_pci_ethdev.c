@@ -18,8 +18,14 @@
 static int
 dev_configure(struct rte_eth_dev *dev)
 {
-	/* Everything is decided per queue, from dev->data->dev_conf. */
-	RTE_SET_USED(dev);
+	struct vhost_pci_port *port = vhost_pci_port_of(dev);
+
+	/* All else is decided per queue, from dev->data->dev_conf. */
+	vhost_pci_port_lock(port);
+	port->app_mtu = dev->data->mtu;
+	if (port->peer_mtu != 0)
+		dev->data->mtu = RTE_MIN(port->app_mtu, port->peer_mtu);
+	vhost_pci_port_unlock(port);
 	return 0;
 }
 
@@ -50,6 +56,7 @@ dev_stop(struct rte_eth_dev *dev)
 	vhost_pci_port_lock(port);
 	vhost_pci_port_set_state(port, false, port->admin_up);
 	vhost_pci_intr_uninstall(dev);
+	vhost_pci_rxq_forget_rarp(port);
 	vhost_pci_queues_stop(dev);
 	vhost_pci_port_unlock(port);
 	dev->data->dev_started = 0;
@@ -137,6 +144,8 @@ mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 		DRV_LOG(ERR, "%s: MTU %u is above the front-end's, %u", vhost_pci_port_name(port),
 				mtu, port->peer_mtu);
 		ret = -EINVAL;
+	} else {
+		port->app_mtu = mtu;
 	}
 	vhost_pci_port_unlock(port);
 	return ret;
@@ -240,6 +249,7 @@ ethdev_fill(struct rte_eth_dev *eth_dev, struct rte_device *device)
 
 	data->numa_node = device->numa_node;
 	data->mac_addrs = &port->config.mac;
+	port->app_mtu = data->mtu;
 	data->dev_flags = RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	data->promiscuous = 1;
 	data->all_multicast = 1;

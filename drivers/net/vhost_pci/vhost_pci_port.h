@@ -123,6 +123,7 @@ struct vhost_pci_port {
 	bool admin_up;       /**< Not set down with dev_set_link_down. */
 	bool link_changed;   /**< LSC event to be delivered. */
 	bool queue_changed;  /**< Queue state event to be delivered. */
+	uint16_t app_mtu;    /**< The application's, which is in force without the front-end's. */
 	uint16_t peer_mtu;   /**< From NET_SET_MTU; 0: none. */
 	bool ptypes_wanted;  /**< The application has asked for packet types, or for none. */
 	uint32_t ptype_mask; /**< Layers of the packet type to be set. */

@@ -60,7 +60,11 @@ vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 	rxq->rearm = mbuf_rearm(vhost_pci_port_id(port));
 	rxq->room = data_room - RTE_PKTMBUF_HEADROOM;
 	rxq->offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
-	rxq->max_len = rxq->offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO)
+	/* Who lets front-ends send what is yet to be segmented wants to have it as well. */
+	rxq->max_len = port->config.tso ||
+					rxq->offloads &
+							(RTE_ETH_RX_OFFLOAD_SCATTER |
+									RTE_ETH_RX_OFFLOAD_TCP_LRO)
 			? VHOST_PCI_MAX_FRAME_LEN
 			: rxq->room;
 	rxq->vlan_strip = (rxq->offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
@@ -327,4 +331,11 @@ vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6])
 		__atomic_store_n(&rxq->rarp_pending, true, __ATOMIC_RELEASE);
 	}
 	return 0;
+}
+
+void
+vhost_pci_rxq_forget_rarp(struct vhost_pci_port *port)
+{
+	if (port->rxq[0] != NULL)
+		__atomic_store_n(&port->rxq[0]->rarp_pending, false, __ATOMIC_RELEASE);
 }

@@ -143,6 +143,9 @@ void vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq);
  */
 int vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6]);
 
+/** Forget a RARP packet that was not received yet: its front-end is gone. Port locked. */
+void vhost_pci_rxq_forget_rarp(struct vhost_pci_port *port);
+
 /** Bursts for a ring's format and features (vhost_pci_rx.c, vhost_pci_tx.c). Any thread. */
 vhost_pci_rx_fn_t vhost_pci_rx_select(const struct vhost_pci_vring *vr, uint64_t features);
 vhost_pci_tx_fn_t vhost_pci_tx_select(const struct vhost_pci_vring *vr, uint64_t features);
