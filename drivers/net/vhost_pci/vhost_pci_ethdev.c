@@ -251,6 +251,8 @@ ethdev_fill(struct rte_eth_dev *eth_dev, struct rte_device *device)
 	data->mac_addrs = &port->config.mac;
 	port->app_mtu = data->mtu;
 	data->dev_flags = RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+	if (port->config.removable)
+		data->dev_flags |= RTE_ETH_DEV_INTR_RMV;
 	data->promiscuous = 1;
 	data->all_multicast = 1;
 	data->dev_link.link_speed = RTE_ETH_SPEED_NUM_NONE;

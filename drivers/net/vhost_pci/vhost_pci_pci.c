@@ -370,6 +370,7 @@ pci_probe(struct rte_pci_driver *driver, struct rte_pci_device *dev)
 			.max_queue_pairs = VHOST_PCI_MAX_QUEUE_PAIRS,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
+			.removable = true,
 		},
 	};
 	int ret;
@@ -386,7 +387,6 @@ pci_probe(struct rte_pci_driver *driver, struct rte_pci_device *dev)
 		ret = make_port(dev, &args);
 	if (ret < 0)
 		return ret;
-	rte_eth_dev_allocated(args.name)->data->dev_flags |= RTE_ETH_DEV_INTR_RMV;
 	watch_removals();
 	return 0;
 }

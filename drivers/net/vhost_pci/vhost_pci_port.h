@@ -51,6 +51,7 @@ struct vhost_pci_port_config {
 	bool tso;             /**< Front-ends may send packets to be segmented. */
 	bool packed;          /**< Offer packed virtqueues. */
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
+	bool removable;       /**< The device may be taken away while it is in use. */
 	bool has_mac;         /**< mac is set; otherwise a random one is made. */
 	struct rte_ether_addr mac;
 };
