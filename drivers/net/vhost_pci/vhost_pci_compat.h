@@ -28,6 +28,13 @@ typedef int vhost_pci_queue_count_t;
 typedef uint32_t vhost_pci_queue_count_t;
 #endif
 
+/* 24.11: keys without a value go to a function of their own. */
+#if RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0)
+#define VHOST_PCI_KVARGS_PROCESS rte_kvargs_process_opt
+#else
+#define VHOST_PCI_KVARGS_PROCESS rte_kvargs_process
+#endif
+
 /* 24.11: the list of packet types has a length instead of an end mark. */
 #if RTE_VERSION >= RTE_VERSION_NUM(24, 11, 0, 0)
 #define VHOST_PCI_PTYPES_GET_ARGS struct rte_eth_dev *dev, size_t *nb_ptypes

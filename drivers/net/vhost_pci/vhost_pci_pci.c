@@ -95,7 +95,7 @@ parse_mac(struct pci_args *args, const char *key, const char *value)
 	return 0;
 }
 
-/** One key and its value; a callback of rte_kvargs_process(). */
+/** One key and its value; a callback of VHOST_PCI_KVARGS_PROCESS(). */
 static int
 parse_arg(const char *key, const char *value, void *opaque)
 {
@@ -141,7 +141,7 @@ parse_args(struct pci_args *args, const struct rte_devargs *devargs)
 				devargs->args);
 		return -EINVAL;
 	}
-	ret = rte_kvargs_process(kvlist, NULL, parse_arg, args);
+	ret = VHOST_PCI_KVARGS_PROCESS(kvlist, NULL, parse_arg, args);
 	rte_kvargs_free(kvlist);
 	return ret < 0 ? -EINVAL : 0;
 }

@@ -114,7 +114,7 @@ parse_mac(struct vdev_args *args, const char *value)
 	return 0;
 }
 
-/** One key and its value; a callback of rte_kvargs_process(). */
+/** One key and its value; a callback of VHOST_PCI_KVARGS_PROCESS(). */
 static int
 parse_arg(const char *key, const char *value, void *opaque)
 {
@@ -152,7 +152,7 @@ parse_args(struct vdev_args *args, const struct rte_kvargs *kvlist)
 			DRV_LOG(ERR, "%s: %s is given more than once", args->name, valid_args[i]);
 			return -EINVAL;
 		}
-		ret = rte_kvargs_process(kvlist, valid_args[i], parse_arg, args);
+		ret = VHOST_PCI_KVARGS_PROCESS(kvlist, valid_args[i], parse_arg, args);
 		if (ret < 0)
 			return -EINVAL;
 	}
