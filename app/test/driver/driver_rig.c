@@ -263,9 +263,6 @@ rig_port_start(struct rig *rig, const struct rig_conf *conf)
 				0);
 		assert_int_equal(rte_eth_tx_queue_setup(rig->port, i, 256, SOCKET_ID_ANY, NULL), 0);
 	}
-	if (conf->want_ptypes)
-		assert_true(rte_eth_dev_get_supported_ptypes(rig->port, RTE_PTYPE_ALL_MASK, NULL,
-					    0) > 0);
 	assert_int_equal(rte_eth_dev_start(rig->port), 0);
 }
 

@@ -59,7 +59,6 @@ struct rig_conf {
 	uint16_t room;     /**< Of an mbuf, without headroom; 0: 2048. */
 	uint32_t nb_mbufs; /**< 0: 1023. */
 	bool rxq_intr;
-	bool want_ptypes;
 };
 
 /** A rig; the fields may be read. */

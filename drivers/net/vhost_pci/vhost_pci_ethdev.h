@@ -62,8 +62,9 @@ int vhost_pci_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 int vhost_pci_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 		struct rte_eth_burst_mode *mode);
 /**
- * Packet types are found by looking into packets, which costs time: it is done from the moment an
- * application asks which types there are, unless it has said (here) which layers it wants.
+ * Packet types are found by looking into packets, which costs time: it is done for the layers that
+ * the application has asked for here, and before it has done so, for all layers on queues whose
+ * offloads (checksums, LRO) are of use only to who looks at packet types.
  */
 void vhost_pci_ptypes_want(struct rte_eth_dev *dev, uint32_t mask);
 const uint32_t *vhost_pci_supported_ptypes_get(VHOST_PCI_PTYPES_GET_ARGS);

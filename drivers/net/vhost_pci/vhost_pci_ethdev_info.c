@@ -163,8 +163,7 @@ vhost_pci_supported_ptypes_get(VHOST_PCI_PTYPES_GET_ARGS)
 		RTE_PTYPE_L3_IPV6, RTE_PTYPE_L3_IPV6_EXT, RTE_PTYPE_L4_FRAG, RTE_PTYPE_L4_TCP,
 		RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_SCTP, VHOST_PCI_PTYPES_END };
 
-	if (!vhost_pci_port_of(dev)->ptypes_wanted)
-		vhost_pci_ptypes_want(dev, RTE_PTYPE_ALL_MASK);
+	RTE_SET_USED(dev);
 	VHOST_PCI_PTYPES_SET_NB(RTE_DIM(ptypes));
 	return ptypes;
 }

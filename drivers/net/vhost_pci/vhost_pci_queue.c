@@ -34,6 +34,17 @@ mbuf_rearm(uint16_t port_id)
 	return rearm;
 }
 
+/** Layers of the packet type that a queue sets; see vhost_pci_ptypes_want(). */
+static uint32_t
+ptype_mask(const struct vhost_pci_port *port, uint64_t offloads)
+{
+	const uint64_t kinds = RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
+
+	if (port->ptypes_wanted)
+		return port->ptype_mask;
+	return (offloads & kinds) != 0 ? RTE_PTYPE_ALL_MASK : 0;
+}
+
 int
 vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb_desc,
 		unsigned int socket_id, const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
@@ -69,7 +80,7 @@ vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 			: rxq->room;
 	rxq->vlan_strip = (rxq->offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
 	rxq->legacy_ol_flags = port->config.legacy_ol_flags;
-	rxq->ptype_mask = port->ptype_mask;
+	rxq->ptype_mask = ptype_mask(port, rxq->offloads);
 	rxq->intr = (struct vhost_pci_rxq_intr){ .epoll_fd = -1, .wake_fd = -1, .kick_fd = -1 };
 
 	vhost_pci_port_lock(port);
