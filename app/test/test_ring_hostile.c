@@ -141,9 +141,13 @@ static const struct malformed malformed[] = {
 			.desc = { { RING_LOW_GPA, 60, NEXT, 1 }, { RING_LOW_GPA, 60, WRITE, 0 } } },
 	{ "an empty buffer of the wrong direction", VHOST_PCI_VRING_E_DIRECTION,
 			.desc = { { RING_LOW_GPA, 0, WRITE, 0 } } },
-	{ "a table's buffer of the wrong direction", VHOST_PCI_VRING_E_DIRECTION, .desc = TABLE(2),
+	{ "a table's buffer of the wrong direction", VHOST_PCI_VRING_E_DIRECTION, SPLIT,
+			.desc = TABLE(2),
 			.entry = { { RING_LOW_GPA, 60, NEXT, 1 },
 					{ RING_LOW_GPA, 60, WRITE, 0 } } },
+	{ "a table's buffer that can't be written", VHOST_PCI_VRING_E_DIRECTION, PACKED,
+			.dir = VHOST_PCI_ENQUEUE, .desc = TABLE(2),
+			.entry = { { RING_LOW_GPA, 60, WRITE, 1 }, { RING_LOW_GPA, 60, 0, 0 } } },
 };
 
 /* Write a chain from slot 0 on, and make it available whatever it is. */

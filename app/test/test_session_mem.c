@@ -339,9 +339,30 @@ test_slot_that_overlaps(void **state)
 	struct vhost_user_mem_region region = peer_region();
 	unsigned int nb_mappings = test_nb_mappings();
 
+	region.uva += region.size;
 	assert_int_equal(peer_send_region(peer, VHOST_USER_ADD_MEM_REG, &region), -EEXIST);
 	assert_int_equal(test_nb_mappings(), nb_mappings);
 	assert_true(peer->ready);
+}
+
+/* QEMU 7.2 adds and removes each region once per queue pair. */
+static void
+test_slot_added_again(void **state)
+{
+	struct session_peer *peer = *state;
+	struct vhost_user_mem_region region = peer_region();
+	unsigned int nb_mappings = test_nb_mappings();
+
+	assert_int_equal(peer_send_region(peer, VHOST_USER_ADD_MEM_REG, &region), 0);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_ADD_MEM_REG, &region), 0);
+	assert_int_equal(table(peer)->nb_regions, 1);
+	assert_int_equal(test_nb_mappings(), nb_mappings);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &region), 0);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &region), 0);
+	assert_true(peer->ready);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &region), 0);
+	assert_false(peer->ready);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &region), -ENOENT);
 }
 
 static void
@@ -503,6 +524,7 @@ static const struct CMUnitTest tests[] = {
 	PEER_TEST(test_slots_need_their_feature),
 	PEER_TEST(test_509_slots_are_filled_and_the_next_is_refused),
 	UP_TEST(test_slot_that_overlaps),
+	UP_TEST(test_slot_added_again),
 	UP_TEST(test_removal_must_match_exactly),
 	UP_TEST(test_removal_closes_its_fd),
 	UP_TEST(test_slots_come_and_go_under_running_rings),

@@ -45,6 +45,7 @@ struct vhost_pci_mem_region {
 	uint64_t mmap_offset; /**< Offset of the region in the file it came with. */
 	uint8_t *va;          /**< The same byte in this process. */
 	struct vhost_pci_mapping *mapping; /**< What va points into; one reference is held. */
+	uint32_t nb_more; /**< Times it was added again, and not removed; control's own. */
 };
 
 /** An immutable table of regions, sorted by gpa, which do not overlap in gpa nor in uva. */

@@ -17,8 +17,9 @@ vhost_pci_notify_fd_prepare(int fd)
 
 	if (fstat(fd, &status) < 0)
 		return -errno;
-	/* A socket raises SIGPIPE, a file grows; an eventfd has no file type at all. */
-	if ((status.st_mode & S_IFMT) != 0 && !S_ISFIFO(status.st_mode))
+	/* A file grows; an eventfd has no file type at all. */
+	if ((status.st_mode & S_IFMT) != 0 && !S_ISFIFO(status.st_mode) &&
+			!S_ISSOCK(status.st_mode))
 		return -EINVAL;
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
@@ -33,11 +34,13 @@ vhost_pci_notify_fd_prepare_kick(int fd)
 
 	if (fstat(fd, &status) < 0)
 		return -errno;
-	return S_ISFIFO(status.st_mode) ? -EINVAL : vhost_pci_notify_fd_prepare(fd);
+	if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))
+		return -EINVAL;
+	return vhost_pci_notify_fd_prepare(fd);
 }
 
 int
-vhost_pci_notify_fd_hold(int fd, int *reader)
+vhost_pci_notify_fd_hold(int fd, int *reader, bool *is_socket)
 {
 	char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
 	struct stat status;
@@ -45,6 +48,7 @@ vhost_pci_notify_fd_hold(int fd, int *reader)
 	*reader = -1;
 	if (fstat(fd, &status) < 0)
 		return -errno;
+	*is_socket = S_ISSOCK(status.st_mode);
 	if (!S_ISFIFO(status.st_mode))
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);

@@ -11,11 +11,13 @@
 #ifndef VHOST_PCI_NOTIFY_FD_H
 #define VHOST_PCI_NOTIFY_FD_H
 
+#include <stdbool.h>
+
 /**
  * Check an fd that a peer gave for calls or errors, and make it non-blocking.
  *
  * @return 0; -EINVAL where it is neither an eventfd (or another anonymous inode, which refuses
- *	   what it can't do) nor a pipe; -errno.
+ *	   what it can't do) nor a pipe nor a socket; -errno.
  *
  * Control thread. Clause: vhost-user, "Support for platforms other than Linux": eventfd or pipe.
  */
@@ -34,14 +36,26 @@ int vhost_pci_notify_fd_prepare(int fd);
 int vhost_pci_notify_fd_prepare_kick(int fd);
 
 /**
+ * Write to an fd that was prepared, or to an eventfd of our own: neither blocks nor raises a
+ * signal. One that is full was not read yet: its reader will come by.
+ *
+ * @param fd -1: nothing to do.
+ *
+ * Any thread. Part of vhost_pci_transport_unix.c, as it knows sockets.
+ */
+void vhost_pci_notify_fd_signal(int fd, bool is_socket);
+
+/**
  * Keep a pipe that is written to from ever being without a reader, which would raise SIGPIPE.
  *
  * @param[out] reader A reading end of the same pipe, the caller's, to be closed after @p fd; -1
  *		where @p fd is no pipe and needs none.
+ * @param[out] is_socket Whether @p fd is a socket, which User Mode Linux takes for a pipe: it needs no
+ *		reader, for it is written to by vhost_pci_notify_fd_signal().
  * @return 0; -errno where the reading end can't be opened.
  *
  * Control thread.
  */
-int vhost_pci_notify_fd_hold(int fd, int *reader);
+int vhost_pci_notify_fd_hold(int fd, int *reader, bool *is_socket);
 
 #endif /* VHOST_PCI_NOTIFY_FD_H */

@@ -140,6 +140,11 @@ add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 			return ret;
 		if (entry.flags & VRING_DESC_F_INDIRECT)
 			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_INDIRECT_NESTED);
+		/* DPDK's packed driver leaves WRITE on entries of tables that it sends. To read a
+		 * buffer that may be written as well does no harm.
+		 */
+		if (format == VHOST_PCI_PACKED && dir == VHOST_PCI_DEQUEUE)
+			entry.flags &= (uint16_t)~VRING_DESC_F_WRITE;
 		ret = vhost_pci_chain_add(vr, chain, &entry, dir);
 		if (ret < 0)
 			return ret;

@@ -164,8 +164,9 @@ vhost_pci_session_destroy(struct vhost_pci_session *session)
 static bool
 is_ready(const struct vhost_pci_session *session)
 {
-	return session->owned && session->features_set && session->mem != NULL &&
-			session->mem->nb_regions > 0 && session_ring_is_on(&session->vrings[0]) &&
+	/* Without SET_OWNER too: virtio_user as a server sends it to its first back-end only. */
+	return session->features_set && session->mem != NULL && session->mem->nb_regions > 0 &&
+			session_ring_is_on(&session->vrings[0]) &&
 			session_ring_is_on(&session->vrings[1]);
 }
 
@@ -192,7 +193,6 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 	session_channel_close(session);
 	vhost_pci_mem_put(session->mem);
 	session->mem = NULL;
-	session->owned = false;
 	session->features_set = false;
 	session->features = 0;
 	session->protocol_features = 0;

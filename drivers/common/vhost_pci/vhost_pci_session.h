@@ -34,7 +34,7 @@ struct vhost_pci_session_ops {
 	/**
 	 * The front-end has become ready, or is no longer.
 	 *
-	 * Ready: owner set, features set, memory known, and both vrings of the first queue pair
+	 * Ready: features set, memory known, and both vrings of the first queue pair
 	 * started, enabled and mapped. The owner's link is up while the session is ready.
 	 */
 	void (*ready_changed)(void *opaque, bool ready);

@@ -110,20 +110,46 @@ copy_regions(const struct vhost_pci_session *session, unsigned int *nb_regions)
 	return regions;
 }
 
+/** "identified by its guest address, user address and size. The mmap offset is ignored." */
+static bool
+is_region(const struct vhost_pci_mem_region *region, const struct vhost_user_mem_region *wire)
+{
+	return region->gpa == wire->gpa && region->uva == wire->uva && region->size == wire->size;
+}
+
+/** Find a region in the table in force; NULL where there is none. */
+static struct vhost_pci_mem_region *
+find_region(const struct vhost_pci_session *session, const struct vhost_user_mem_region *wire)
+{
+	struct vhost_pci_mem *mem = session->mem;
+	unsigned int i;
+
+	for (i = 0; mem != NULL && i < mem->nb_regions; i++)
+		if (is_region(&mem->region[i], wire))
+			return &mem->region[i];
+	return NULL;
+}
+
 int
 session_add_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	struct vhost_pci_mem_region *regions;
+	const struct vhost_user_mem_region *wire = &msg->payload.single_region.region;
+	struct vhost_pci_mem_region *regions, *same;
 	unsigned int nb_regions;
 	int ret;
 
 	(void)reply;
+	/* QEMU 7.2 adds and removes each region once per queue pair. */
+	same = find_region(session, wire);
+	if (same != NULL && same->mmap_offset == wire->mmap_offset && same->nb_more < UINT32_MAX) {
+		same->nb_more++;
+		return 0;
+	}
 	regions = copy_regions(session, &nb_regions);
 	if (regions == NULL)
 		return -ENOMEM;
-	ret = map_region(session, &msg->payload.single_region.region, msg->fds[0],
-			&regions[nb_regions]);
+	ret = map_region(session, wire, msg->fds[0], &regions[nb_regions]);
 	if (ret == 0) {
 		ret = replace_mem(session, regions, nb_regions + 1);
 		vhost_pci_mapping_put(regions[nb_regions].mapping);
@@ -132,23 +158,21 @@ session_add_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg
 	return ret;
 }
 
-/** "identified by its guest address, user address and size. The mmap offset is ignored." */
-static bool
-is_region(const struct vhost_pci_mem_region *region, const struct vhost_user_mem_region *wire)
-{
-	return region->gpa == wire->gpa && region->uva == wire->uva && region->size == wire->size;
-}
-
 int
 session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
 	const struct vhost_user_mem_region *wire = &msg->payload.single_region.region;
-	struct vhost_pci_mem_region *regions;
+	struct vhost_pci_mem_region *regions, *same;
 	unsigned int nb_regions, i;
 	int ret = -ENOENT;
 
 	(void)reply;
+	same = find_region(session, wire);
+	if (same != NULL && same->nb_more > 0) {
+		same->nb_more--;
+		return 0;
+	}
 	regions = copy_regions(session, &nb_regions);
 	if (regions == NULL)
 		return -ENOMEM;
@@ -202,6 +226,7 @@ session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
 	int fd = msg->fds[0];
+	bool is_socket = false;
 	int reader = -1;
 	int ret;
 
@@ -213,7 +238,9 @@ session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	}
 	ret = vhost_pci_notify_fd_prepare(fd);
 	if (ret == 0)
-		ret = vhost_pci_notify_fd_hold(fd, &reader);
+		ret = vhost_pci_notify_fd_hold(fd, &reader, &is_socket);
+	if (ret == 0 && is_socket)
+		ret = -EINVAL;
 	if (ret < 0)
 		return ret;
 	close_log_fd(session);

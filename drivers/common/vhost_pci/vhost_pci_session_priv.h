@@ -55,7 +55,6 @@ struct vhost_pci_session {
 
 	/* Of the connection: all of it is forgotten by a reset. */
 	bool in_use; /**< A message was handled. */
-	bool owned;  /**< SET_OWNER was seen. */
 	bool features_set;
 	bool ready;
 	bool complained; /**< One message of the log is enough for a connection. */

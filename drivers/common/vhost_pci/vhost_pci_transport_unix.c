@@ -17,6 +17,7 @@
 
 #include <linux/magic.h>
 
+#include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
 
 /** Connections that may wait for an accept. */
@@ -570,4 +571,21 @@ vhost_pci_peer_fd_close(int fd)
 	/* Most are no sockets, and say so. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	close(fd);
+}
+
+void
+vhost_pci_notify_fd_signal(int fd, bool is_socket)
+{
+	uint64_t one = 1;
+	int saved_errno = errno;
+	ssize_t ret;
+
+	if (fd < 0)
+		return;
+	if (is_socket)
+		ret = send(fd, &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
+	else
+		ret = write(fd, &one, sizeof(one));
+	if (ret < 0)
+		errno = saved_errno;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
 
 /** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
@@ -290,17 +291,6 @@ vhost_pci_vring_resume(struct vhost_pci_vring *vr, enum vhost_pci_vring_mode mod
 	vhost_pci_store_release(&vr->mode, mode);
 }
 
-/** Write to an eventfd or a pipe; one that is full was not read yet: its reader will come by. */
-static void
-signal_fd(int fd)
-{
-	uint64_t one = 1;
-	int saved_errno = errno;
-
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		errno = saved_errno;
-}
-
 void
 vhost_pci_vring_set_broken(struct vhost_pci_vring *vr, enum vhost_pci_vring_error error)
 {
@@ -308,7 +298,7 @@ vhost_pci_vring_set_broken(struct vhost_pci_vring *vr, enum vhost_pci_vring_erro
 		return;
 	vhost_pci_store_relaxed(&vr->error, error);
 	vhost_pci_store_relaxed(&vr->mode, VHOST_PCI_VRING_OFF);
-	signal_fd(vr->broken_fd);
+	vhost_pci_notify_fd_signal(vr->broken_fd, false);
 }
 
 void
@@ -317,5 +307,5 @@ vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier)
 	if (notifier->doorbell != NULL)
 		vhost_pci_store_release(notifier->doorbell, notifier->value);
 	else
-		signal_fd(notifier->fd);
+		vhost_pci_notify_fd_signal(notifier->fd, notifier->is_socket);
 }

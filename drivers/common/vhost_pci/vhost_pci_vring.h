@@ -76,6 +76,7 @@ struct vhost_pci_seg {
  */
 struct vhost_pci_notifier {
 	int fd;                      /**< Owned; -1: none. */
+	bool is_socket;              /**< Of a stream: User Mode Linux' pipes are such. */
 	volatile uint32_t *doorbell; /**< NULL: none. */
 	uint32_t value;              /**< Written to the doorbell. */
 };
