@@ -87,7 +87,7 @@ test_reconnects(void **state)
 		rig_connect(&rig, &conf);
 		if (i == 0)
 			nb_fds = rig_nb_fds();
-		else
+		else if (i % 100 == 99)
 			assert_int_equal(rig_nb_fds(), nb_fds);
 		rig_disconnect(&rig);
 		rig_wait_link(&rig, false);
