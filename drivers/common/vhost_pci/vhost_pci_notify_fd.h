@@ -50,8 +50,8 @@ void vhost_pci_notify_fd_signal(int fd, bool is_socket);
  *
  * @param[out] reader A reading end of the same pipe, the caller's, to be closed after @p fd; -1
  *		where @p fd is no pipe and needs none.
- * @param[out] is_socket Whether @p fd is a socket, which User Mode Linux takes for a pipe: it needs no
- *		reader, for it is written to by vhost_pci_notify_fd_signal().
+ * @param[out] is_socket Whether @p fd is a socket, which User Mode Linux takes for a pipe: it needs
+ *		no reader, for it is written to by vhost_pci_notify_fd_signal().
  * @return 0; -errno where the reading end can't be opened.
  *
  * Control thread.

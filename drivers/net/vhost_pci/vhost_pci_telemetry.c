@@ -206,7 +206,7 @@ handle_list(const char *cmd, const char *params, struct rte_tel_data *data)
 static int
 handle_info(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	struct vhost_pci_port *port;
+	struct vhost_pci_port *port, *found = NULL;
 	unsigned long port_id;
 	char *end;
 
@@ -219,13 +219,13 @@ handle_info(const char *cmd, const char *params, struct rte_tel_data *data)
 	pthread_mutex_lock(&ports_lock);
 	LIST_FOREACH(port, &ports, shown_entry)
 		if (vhost_pci_port_id(port) == port_id)
-			break;
-	if (port != NULL) {
+			found = port;
+	if (found != NULL) {
 		rte_tel_data_start_dict(data);
-		add_port(port, data);
+		add_port(found, data);
 	}
 	pthread_mutex_unlock(&ports_lock);
-	return port == NULL ? -EINVAL : 0;
+	return found == NULL ? -EINVAL : 0;
 }
 
 RTE_INIT(vhost_pci_telemetry_init)
