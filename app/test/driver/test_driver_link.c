@@ -47,6 +47,27 @@ connect_and_check(struct rig *rig, const struct rig_variant *variant)
 }
 
 /* The link goes up and down with the front-end, any number of times, and events say so. */
+/* A link that is down for a moment only was down: two events, however fast the messages come. */
+static void
+test_lsc_for_each_change(void **state)
+{
+	const unsigned int nb_rounds = 50;
+	struct rig rig;
+	unsigned int i;
+
+	rig_open(&rig, &plain, &rig_split, 0, NULL);
+	rig_wait_lsc(&rig, 1);
+	rig.dev.conn.need_reply = false;
+	for (i = 0; i < nb_rounds; i++) {
+		assert_int_equal(tfe_req_set_vring_enable(&rig.dev.conn, 0, false), 0);
+		assert_int_equal(tfe_req_set_vring_enable(&rig.dev.conn, 0, true), 0);
+	}
+	rig_wait_lsc(&rig, 1 + 2 * nb_rounds);
+	rig_wait_link(&rig, true);
+	rig_fini(&rig);
+	(void)state;
+}
+
 static void
 test_lsc(void **state)
 {
@@ -559,6 +580,7 @@ test_replaced_socket(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_lsc),
+	cmocka_unit_test(test_lsc_for_each_change),
 	cmocka_unit_test(test_reconnects),
 	BOTH(test_lost_at_each_step),
 	cmocka_unit_test(test_second_is_refused),

@@ -82,7 +82,10 @@ vhost_pci_conn_event(struct vhost_pci_port *port)
 	unsigned int nb;
 	int ret;
 
-	for (nb = 0; nb < MESSAGE_BATCH && port->transport != NULL; nb++) {
+	/* Each change of the link is an event: one that was down for a moment only was down. What
+	 * has not been received yet is still there, and calls again.
+	 */
+	for (nb = 0; nb < MESSAGE_BATCH && port->transport != NULL && !port->link_changed; nb++) {
 		ret = vhost_pci_transport_recv(port->transport, &msg);
 		if (ret == -EAGAIN)
 			return;

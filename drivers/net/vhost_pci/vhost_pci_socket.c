@@ -150,6 +150,9 @@ accept_event(struct vhost_pci_port *port)
 	/* One that has just gone makes room for the one that comes: first hear of that. */
 	if (port->transport != NULL)
 		vhost_pci_conn_event(port);
+	/* There may be more to hear once the application knows of the link. */
+	if (port->transport != NULL && port->link_changed)
+		return;
 	fd = vhost_pci_unix_accept(sock->listen_fd);
 	if (fd == -EAGAIN)
 		return;
