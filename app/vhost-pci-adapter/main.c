@@ -47,6 +47,9 @@ struct daemon {
 static enum vhost_pci_log_level log_level;
 static bool log_to_journal;
 
+static void log_sink(enum vhost_pci_log_level level, const char *format, va_list args)
+		G_GNUC_PRINTF(2, 0);
+
 static void
 log_sink(enum vhost_pci_log_level level, const char *format, va_list args)
 {

@@ -126,9 +126,17 @@ vfu_do_get_region_info(struct vfu_device *device, struct vfu_request *request)
 {
 	struct {
 		struct vfio_region_info info;
-		struct vfio_region_info_cap_sparse_mmap sparse;
+		/* struct vfio_region_info_cap_sparse_mmap, but for the array at its end */
+		struct {
+			struct vfio_info_cap_header header;
+			uint32_t nr_areas;
+			uint32_t reserved;
+		} sparse;
 		struct vfio_region_sparse_mmap_area areas[VFU_REGION_AREAS];
 	} reply = { 0 };
+
+	_Static_assert(sizeof(reply.sparse) == sizeof(struct vfio_region_info_cap_sparse_mmap),
+			"linux/vfio.h");
 	const struct vfu_region *region;
 	struct vfio_region_info info;
 	size_t nb_bytes = sizeof(info);

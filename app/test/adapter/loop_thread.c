@@ -136,6 +136,9 @@ test_dir_remove(char *dir)
 	g_free(dir);
 }
 
+static void log_to_stderr(enum vhost_pci_log_level level, const char *format, va_list args)
+		G_GNUC_PRINTF(2, 0);
+
 static void
 log_to_stderr(enum vhost_pci_log_level level, const char *format, va_list args)
 {

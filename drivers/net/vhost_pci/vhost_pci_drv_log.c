@@ -37,6 +37,9 @@ vhost_pci_log_limit_pass(struct vhost_pci_log_limit *limit, unsigned int nb_per_
 	return true;
 }
 
+static void log_sink(enum vhost_pci_log_level level, const char *format, va_list args)
+		__rte_format_printf(2, 0);
+
 static void
 log_sink(enum vhost_pci_log_level level, const char *format, va_list args)
 {
