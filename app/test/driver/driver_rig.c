@@ -149,7 +149,7 @@ static bool
 is_late(uint64_t end)
 {
 	/* Whatever is waited for may need this processor. */
-	usleep(0);
+	sched_yield();
 	return rte_get_timer_cycles() > end;
 }
 

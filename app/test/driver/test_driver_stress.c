@@ -7,6 +7,7 @@
  */
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,7 +55,7 @@ forwarder_main(void *arg)
 
 		__atomic_store_n(&f->is_idle, pause, __ATOMIC_RELEASE);
 		if (pause)
-			usleep(0);
+			sched_yield();
 		else
 			forward(f);
 	}
@@ -67,7 +68,7 @@ forwarder_pause(struct forwarder *f, bool pause)
 {
 	__atomic_store_n(&f->pause, pause, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&f->is_idle, __ATOMIC_ACQUIRE) != pause)
-		usleep(0);
+		sched_yield();
 }
 
 static void
@@ -133,7 +134,7 @@ traffic_wait(const struct traffic *t)
 	uint64_t target = traffic_received(t) + NB_FRAMES;
 
 	while (traffic_received(t) < target) {
-		usleep(0);
+		sched_yield();
 		assert_true(rte_get_timer_cycles() < end);
 	}
 }

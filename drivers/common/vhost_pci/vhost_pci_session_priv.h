@@ -92,8 +92,8 @@ session_handler_t session_set_mem_table, session_get_max_mem_slots, session_add_
 
 /** Messages about one vring. */
 session_handler_t session_set_vring_num, session_set_vring_addr, session_set_vring_base,
-		session_get_vring_base, session_set_vring_kick, session_set_vring_call,
-		session_set_vring_err, session_set_vring_enable;
+		session_get_vring_base, session_set_vring_kick, session_set_vring_notifier,
+		session_set_vring_enable;
 
 /** The message that brings the back-end channel. */
 session_handler_t session_set_backend_req_fd;

@@ -429,22 +429,7 @@ set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 }
 
 int
-session_set_vring_call(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply)
-{
-	struct vhost_pci_vring *vr;
-	int fd;
-	int ret;
-
-	(void)reply;
-	ret = take_vring_fd(session, msg, &vr, &fd);
-	if (ret < 0)
-		return ret;
-	return set_notifier(session, msg, vr, fd);
-}
-
-int
-session_set_vring_err(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+session_set_vring_notifier(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
 	struct vhost_pci_vring *vr;
