@@ -441,6 +441,7 @@ test_rarp(void **state)
 	static const uint8_t mac[6] = { 0x02, 0, 0, 0, 0, 0x2a };
 	const struct rig_conf conf = { 0 };
 	struct tfe_dev_conf dev_conf;
+	uint64_t features;
 	struct rte_mbuf *m;
 	struct rig rig;
 
@@ -455,8 +456,11 @@ test_rarp(void **state)
 	assert_int_equal(rte_pktmbuf_mtod(m, uint8_t *)[12], 0x80);
 	assert_int_equal(rte_pktmbuf_mtod(m, uint8_t *)[13], 0x35);
 	rte_pktmbuf_free(m);
-	/* One that is not received in time is of the past: after a stop, and after its sender. */
+	/* One that is not received in time is of the past: after a stop, and after its sender. It
+	 * has no reply: that to the next message says that it has been handled.
+	 */
 	assert_int_equal(tfe_req_send_rarp(&rig.dev.conn, mac), 0);
+	assert_int_equal(tfe_req_get_features(&rig.dev.conn, &features), 0);
 	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
 	assert_int_equal(rte_eth_dev_start(rig.port), 0);
 	assert_int_equal(rte_eth_rx_burst(rig.port, 0, &m, 1), 0);

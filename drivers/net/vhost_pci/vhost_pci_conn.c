@@ -39,15 +39,15 @@ vhost_pci_conn_close(struct vhost_pci_port *port)
 	if (port->transport == NULL)
 		return;
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TRANSPORT);
-	/* Before the link goes down: who sees that finds the MTU as it is to be. */
+	/* Before the link goes down: who sees that finds all else as it is to be. */
 	if (port->peer_mtu != 0)
 		port->eth_dev->data->mtu = port->app_mtu;
 	port->peer_mtu = 0;
+	vhost_pci_rxq_forget_rarp(port);
 	/* The session lets go of memory that the transport has mapped, so it is first. */
 	vhost_pci_session_reset(port->session);
 	vhost_pci_transport_close(port->transport);
 	port->transport = NULL;
-	vhost_pci_rxq_forget_rarp(port);
 }
 
 /**
