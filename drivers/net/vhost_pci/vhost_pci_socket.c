@@ -7,80 +7,43 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "vhost_pci_conn.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
+#include "vhost_pci_path.h"
 #include "vhost_pci_transport_unix.h"
 
 /** Time between attempts to connect, or to accept where that failed, in milliseconds. */
 #define RETRY_MS 250
 
-/** A socket's path, and how it is used. */
+/** A socket, and how it is used. */
 struct vhost_pci_socket {
-	LIST_ENTRY(vhost_pci_socket) entry;
-	char *path;
-	char name[RTE_DEV_NAME_MAX_LEN];
+	struct vhost_pci_path *path; /**< A reference. */
 	bool client;
-	bool bound;     /* There is a file at path that is ours. */
-	dev_t file_dev; /* That file, whoever may have put another one in its place. */
-	ino_t file_ino;
-	bool warned;   /* That a second front-end was refused. */
-	bool deaf;     /* The listener is not watched until the timer says so. */
-	int listen_fd; /* -1: client, or not open. */
-	int timer_fd;  /* -1: not open. */
+	bool warned;  /**< That a second front-end was refused. */
+	bool deaf;    /**< The listener is not watched until the timer says so. */
+	int timer_fd; /**< -1: not open. */
 };
-
-/** All sockets of the process: a path is for one port. */
-static LIST_HEAD(socket_list, vhost_pci_socket) sockets = LIST_HEAD_INITIALIZER(sockets);
-static pthread_mutex_t sockets_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/** Add a socket to the list; returns the one that has its path already, or NULL. */
-static const struct vhost_pci_socket *
-sockets_add(struct vhost_pci_socket *sock)
-{
-	const struct vhost_pci_socket *taken = NULL;
-	const struct vhost_pci_socket *other;
-
-	pthread_mutex_lock(&sockets_lock);
-	LIST_FOREACH(other, &sockets, entry)
-		if (strcmp(other->path, sock->path) == 0)
-			taken = other;
-	if (taken == NULL)
-		LIST_INSERT_HEAD(&sockets, sock, entry);
-	pthread_mutex_unlock(&sockets_lock);
-	return taken;
-}
 
 int
 vhost_pci_socket_create(const char *path, bool client, const char *name,
 		struct vhost_pci_socket **sock)
 {
-	const struct vhost_pci_socket *other;
 	struct vhost_pci_socket *s;
+	int ret;
 
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return -ENOMEM;
-	s->path = strdup(path);
-	if (s->path == NULL) {
-		free(s);
-		return -ENOMEM;
-	}
-	snprintf(s->name, sizeof(s->name), "%s", name);
 	s->client = client;
-	s->listen_fd = -1;
 	s->timer_fd = -1;
-	other = sockets_add(s);
-	if (other != NULL) {
-		DRV_LOG(ERR, "%s: iface %s is used by %s already", name, path, other->name);
-		free(s->path);
+	ret = vhost_pci_path_claim(path, name, &s->path);
+	if (ret < 0) {
 		free(s);
-		return -EADDRINUSE;
+		return ret;
 	}
 	*sock = s;
 	return 0;
@@ -91,16 +54,12 @@ vhost_pci_socket_free(void *door_data)
 {
 	struct vhost_pci_socket *sock = door_data;
 
-	pthread_mutex_lock(&sockets_lock);
-	LIST_REMOVE(sock, entry);
-	pthread_mutex_unlock(&sockets_lock);
-	free(sock->path);
+	vhost_pci_path_release(sock->path);
 	free(sock);
 }
 
-/** Make a connected fd the port's connection. */
-static int
-socket_connected(struct vhost_pci_port *port, int fd)
+int
+vhost_pci_socket_connected(struct vhost_pci_port *port, int fd)
 {
 	struct vhost_pci_transport *transport;
 	int ret = vhost_pci_unix_transport_create(fd, &transport);
@@ -153,7 +112,7 @@ accept_event(struct vhost_pci_port *port)
 	/* There may be more to hear once the application knows of the link. */
 	if (port->transport != NULL && port->link_changed)
 		return;
-	fd = vhost_pci_unix_accept(sock->listen_fd);
+	fd = vhost_pci_unix_accept(sock->path->listen_fd);
 	if (fd == -EAGAIN)
 		return;
 	if (fd < 0) {
@@ -163,7 +122,7 @@ accept_event(struct vhost_pci_port *port)
 	sock->deaf = false;
 	if (port->transport == NULL) {
 		sock->warned = false;
-		socket_connected(port, fd);
+		vhost_pci_socket_connected(port, fd);
 		return;
 	}
 	port->stats.refused++;
@@ -193,35 +152,13 @@ server_event(struct vhost_pci_port *port)
 {
 	struct vhost_pci_socket *sock = port->door_data;
 	uint64_t count;
+	int ret;
 
 	if (read(sock->timer_fd, &count, sizeof(count)) < 0 || !sock->deaf)
 		return;
-	if (vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event) < 0)
+	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->path->listen_fd, accept_event);
+	if (ret < 0)
 		socket_arm(sock);
-}
-
-/** Know our file again. */
-static void
-remember_file(struct vhost_pci_socket *sock)
-{
-	struct stat file;
-
-	sock->bound = lstat(sock->path, &file) == 0;
-	if (!sock->bound)
-		return;
-	sock->file_dev = file.st_dev;
-	sock->file_ino = file.st_ino;
-}
-
-/** Remove our file; another one's stays. */
-static void
-remove_file(const struct vhost_pci_socket *sock)
-{
-	struct stat file;
-
-	if (sock->bound && lstat(sock->path, &file) == 0 && file.st_dev == sock->file_dev &&
-			file.st_ino == sock->file_ino)
-		unlink(sock->path);
 }
 
 static int
@@ -231,15 +168,11 @@ server_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 
 	if (ret < 0)
 		return ret;
-	ret = vhost_pci_unix_listen(sock->path);
-	if (ret < 0) {
-		DRV_LOG(ERR, "%s: can't listen on %s: %s", vhost_pci_port_name(port), sock->path,
-				strerror(-ret));
+	ret = vhost_pci_path_listen(sock->path);
+	if (ret < 0)
 		return ret;
-	}
-	sock->listen_fd = ret;
-	remember_file(sock);
-	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->listen_fd, accept_event);
+	return vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR, sock->path->listen_fd,
+			accept_event);
 }
 
 /** Connect now, or try again in a while. Returns 0, or -errno where no time will help. */
@@ -247,11 +180,11 @@ static int
 client_connect(struct vhost_pci_port *port)
 {
 	struct vhost_pci_socket *sock = port->door_data;
-	int ret = vhost_pci_unix_connect(sock->path);
+	int ret = vhost_pci_unix_connect(sock->path->path);
 
 	if (ret == -ENAMETOOLONG || ret == -EINVAL)
 		return ret;
-	if (ret < 0 || socket_connected(port, ret) < 0)
+	if (ret < 0 || vhost_pci_socket_connected(port, ret) < 0)
 		socket_arm(sock);
 	return 0;
 }
@@ -277,8 +210,8 @@ client_open(struct vhost_pci_port *port, struct vhost_pci_socket *sock)
 		return ret;
 	ret = client_connect(port);
 	if (ret < 0)
-		DRV_LOG(ERR, "%s: can't connect to %s: %s", vhost_pci_port_name(port), sock->path,
-				strerror(-ret));
+		DRV_LOG(ERR, "%s: can't connect to %s: %s", vhost_pci_port_name(port),
+				sock->path->path, strerror(-ret));
 	return ret;
 }
 
@@ -307,13 +240,9 @@ socket_close(struct vhost_pci_port *port)
 
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_DOOR);
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TIMER);
-	remove_file(sock);
-	if (sock->listen_fd >= 0)
-		close(sock->listen_fd);
+	vhost_pci_path_close(sock->path);
 	if (sock->timer_fd >= 0)
 		close(sock->timer_fd);
-	sock->bound = false;
-	sock->listen_fd = -1;
 	sock->timer_fd = -1;
 }
 

@@ -34,4 +34,12 @@ int vhost_pci_socket_create(const char *path, bool client, const char *name,
 /** The free() of vhost_pci_socket_ops, also for a socket that no port was made with. */
 void vhost_pci_socket_free(void *door_data);
 
+/**
+ * Make a connected fd the port's connection.
+ *
+ * @param fd	Owned by the connection, or closed where this fails.
+ * @return 0 or -errno, as the log says. Port locked.
+ */
+int vhost_pci_socket_connected(struct vhost_pci_port *port, int fd);
+
 #endif /* VHOST_PCI_SOCKET_H */
