@@ -167,41 +167,37 @@ uint32_t ring_random(uint64_t *state);
 static inline int
 ring_next(struct ring *ring, struct vhost_pci_chain *chain, enum vhost_pci_dir dir)
 {
-	if (ring->is_packed)
-		return dir == VHOST_PCI_ENQUEUE
-				? vhost_pci_ring_next(ring->vr, chain, VHOST_PCI_PACKED,
-						  VHOST_PCI_ENQUEUE)
-				: vhost_pci_ring_next(ring->vr, chain, VHOST_PCI_PACKED,
-						  VHOST_PCI_DEQUEUE);
-	return dir == VHOST_PCI_ENQUEUE
-			? vhost_pci_ring_next(ring->vr, chain, VHOST_PCI_SPLIT, VHOST_PCI_ENQUEUE)
-			: vhost_pci_ring_next(ring->vr, chain, VHOST_PCI_SPLIT, VHOST_PCI_DEQUEUE);
+	return vhost_pci_ring_next(ring->vr, chain, vhost_pci_vring_kind(ring->vr), dir);
 }
 
 static inline void
 ring_put(struct ring *ring, const struct vhost_pci_chain *chain, uint32_t len)
 {
-	vhost_pci_ring_put(ring->vr, chain, len,
-			ring->is_packed ? VHOST_PCI_PACKED : VHOST_PCI_SPLIT);
+	vhost_pci_ring_put(ring->vr, chain, len, vhost_pci_vring_kind(ring->vr));
+}
+
+static inline void
+ring_restore(struct ring *ring, struct vhost_pci_cursor cursor)
+{
+	vhost_pci_ring_restore(ring->vr, cursor, vhost_pci_vring_kind(ring->vr));
 }
 
 static inline void
 ring_flush(struct ring *ring)
 {
-	vhost_pci_ring_flush(ring->vr, ring->is_packed ? VHOST_PCI_PACKED : VHOST_PCI_SPLIT);
+	vhost_pci_ring_flush(ring->vr, vhost_pci_vring_kind(ring->vr));
 }
 
 static inline void
 ring_end(struct ring *ring)
 {
-	vhost_pci_ring_end(ring->vr, ring->is_packed ? VHOST_PCI_PACKED : VHOST_PCI_SPLIT);
+	vhost_pci_ring_end(ring->vr, vhost_pci_vring_kind(ring->vr));
 }
 
 static inline bool
 ring_call_wanted(struct ring *ring)
 {
-	return vhost_pci_ring_call_wanted(ring->vr,
-			ring->is_packed ? VHOST_PCI_PACKED : VHOST_PCI_SPLIT);
+	return vhost_pci_ring_call_wanted(ring->vr, vhost_pci_vring_kind(ring->vr));
 }
 /**@}*/
 

@@ -435,10 +435,10 @@ test_save_and_restore(void **state)
 			assert_int_equal(ring_next(&ring, &again, VHOST_PCI_DEQUEUE), 0);
 			assert_int_equal(vhost_pci_ring_nb_avail(ring.vr, 1), 0);
 			if (back < 6)
-				vhost_pci_ring_restore(ring.vr, cursor[back]);
+				ring_restore(&ring, cursor[back]);
 		}
-		vhost_pci_ring_restore(ring.vr, cursor[5]);
-		vhost_pci_ring_restore(ring.vr, cursor[0]);
+		ring_restore(&ring, cursor[5]);
+		ring_restore(&ring, cursor[0]);
 		for (i = 0; i < 6; i++) {
 			chain = take(&ring, VHOST_PCI_DEQUEUE);
 			ring_put(&ring, &chain, 0);
@@ -536,7 +536,7 @@ test_restore_segments(void **state)
 
 		chain = take(&ring, VHOST_PCI_DEQUEUE);
 		assert_int_equal(chain.seg_idx, 0);
-		vhost_pci_ring_restore(ring.vr, cursor);
+		ring_restore(&ring, cursor);
 	}
 	ring_close(&ring);
 }

@@ -141,7 +141,7 @@ step_take(struct model *model)
 	while (nb > 0 && take_one(model))
 		nb--;
 	if (below(model, 2) == 0) {
-		vhost_pci_ring_restore(vr, cursor);
+		vhost_pci_ring_restore(vr, cursor, vhost_pci_vring_kind(vr));
 		model->nb_taken = nb_taken;
 		model->nb_held = nb_held;
 	}

@@ -60,9 +60,10 @@ pass_packet(struct session_peer *peer)
 	__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
 	assert_int_equal(vhost_pci_vring_enter(vr), VHOST_PCI_VRING_ON);
 	vhost_pci_ring_begin(vr);
-	assert_int_equal(vhost_pci_ring_next(vr, &chain, VHOST_PCI_SPLIT, VHOST_PCI_DEQUEUE), 1);
-	vhost_pci_ring_put(vr, &chain, 0, VHOST_PCI_SPLIT);
-	vhost_pci_ring_end(vr, VHOST_PCI_SPLIT);
+	assert_int_equal(vhost_pci_ring_next(vr, &chain, VHOST_PCI_RING_SPLIT, VHOST_PCI_DEQUEUE),
+			1);
+	vhost_pci_ring_put(vr, &chain, 0, VHOST_PCI_RING_SPLIT);
+	vhost_pci_ring_end(vr, VHOST_PCI_RING_SPLIT);
 	vhost_pci_vring_leave(vr);
 }
 

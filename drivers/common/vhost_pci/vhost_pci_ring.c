@@ -46,10 +46,10 @@ union any_desc {
 _Static_assert(sizeof(union any_desc) == 16, "VIRTIO 2.7.5, 2.8.13");
 
 VHOST_PCI_ALWAYS_INLINE struct vhost_pci_desc
-any_desc_load(const union any_desc *desc, const enum vhost_pci_ring_format format)
+any_desc_load(const union any_desc *desc, const unsigned int kind)
 {
-	return format == VHOST_PCI_PACKED ? vhost_pci_desc_load_packed(&desc->packed)
-					  : vhost_pci_desc_load_split(&desc->split);
+	return (kind & VHOST_PCI_RING_PACKED) != 0 ? vhost_pci_desc_load_packed(&desc->packed)
+						   : vhost_pci_desc_load_split(&desc->split);
 }
 
 /**
@@ -86,7 +86,7 @@ indirect_load_slow(struct vhost_pci_vring *vr, uint64_t gpa, struct vhost_pci_de
 		for (; left > 0; left--)
 			local.bytes[done++] = vhost_pci_load_relaxed(va++);
 	}
-	*desc = any_desc_load(&local, vr->is_packed ? VHOST_PCI_PACKED : VHOST_PCI_SPLIT);
+	*desc = any_desc_load(&local, vr->is_packed ? VHOST_PCI_RING_PACKED : VHOST_PCI_RING_SPLIT);
 	return 0;
 }
 
@@ -117,7 +117,7 @@ indirect_check(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc)
  */
 VHOST_PCI_ALWAYS_INLINE int
 add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
-		const struct vhost_pci_desc *desc, const enum vhost_pci_ring_format format,
+		const struct vhost_pci_desc *desc, const unsigned int kind,
 		const enum vhost_pci_dir dir)
 {
 	int nb_entries = indirect_check(vr, desc);
@@ -132,7 +132,7 @@ add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	table = indirect_table(vr, desc);
 	for (seen = 0; seen < nb_entries; seen++) {
 		if (vhost_pci_likely(table != NULL))
-			entry = any_desc_load(&table[next], format);
+			entry = any_desc_load(&table[next], kind);
 		else
 			ret = indirect_load_slow(vr, desc->gpa + (uint64_t)next * sizeof(*table),
 					&entry);
@@ -143,12 +143,12 @@ add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		/* DPDK's packed driver leaves WRITE on entries of tables that it sends. To read a
 		 * buffer that may be written as well does no harm.
 		 */
-		if (format == VHOST_PCI_PACKED && dir == VHOST_PCI_DEQUEUE)
+		if ((kind & VHOST_PCI_RING_PACKED) != 0 && dir == VHOST_PCI_DEQUEUE)
 			entry.flags &= (uint16_t)~VRING_DESC_F_WRITE;
 		ret = vhost_pci_chain_add(vr, chain, &entry, dir);
 		if (ret < 0)
 			return ret;
-		if (format == VHOST_PCI_PACKED) {
+		if ((kind & VHOST_PCI_RING_PACKED) != 0) {
 			/* VIRTIO 2.8.7: the entries stand in order, the chain is all of them. */
 			next++;
 			continue;
@@ -159,7 +159,9 @@ add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		if (next >= nb_entries)
 			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_NEXT);
 	}
-	return format == VHOST_PCI_PACKED ? 0 : vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_LOOP);
+	return (kind & VHOST_PCI_RING_PACKED) != 0
+			? 0
+			: vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_LOOP);
 }
 
 VHOST_PCI_ALWAYS_INLINE int
@@ -171,7 +173,7 @@ walk_split(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain, struct vho
 
 	for (seen = 1;; seen++) {
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			return add_indirect(vr, chain, &desc, VHOST_PCI_SPLIT, dir);
+			return add_indirect(vr, chain, &desc, VHOST_PCI_RING_SPLIT, dir);
 		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
 		if (ret < 0 || (desc.flags & VRING_DESC_F_NEXT) == 0)
 			return ret;
@@ -201,7 +203,7 @@ walk_packed(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain, struct vh
 
 	for (;;) {
 		if (desc.flags & VRING_DESC_F_INDIRECT)
-			ret = add_indirect(vr, chain, &desc, VHOST_PCI_PACKED, dir);
+			ret = add_indirect(vr, chain, &desc, VHOST_PCI_RING_PACKED, dir);
 		else
 			ret = vhost_pci_chain_add(vr, chain, &desc, dir);
 		if (ret < 0 || (desc.flags & VRING_DESC_F_NEXT) == 0)
@@ -232,33 +234,23 @@ void
 vhost_pci_ring_call_anew(struct vhost_pci_vring *vr)
 {
 	vr->signalled_valid = false;
-	if (vr->is_packed)
-		vhost_pci_ring_call(vr, VHOST_PCI_PACKED);
-	else
-		vhost_pci_ring_call(vr, VHOST_PCI_SPLIT);
-}
-
-/** Discard with the format known. */
-VHOST_PCI_ALWAYS_INLINE unsigned int
-ring_discard(struct vhost_pci_vring *vr, unsigned int max, const enum vhost_pci_ring_format format)
-{
-	struct vhost_pci_chain chain;
-	unsigned int nb = 0;
-
-	vhost_pci_ring_begin(vr);
-	while (nb < max && vhost_pci_ring_next(vr, &chain, format, VHOST_PCI_DEQUEUE) > 0) {
-		vhost_pci_ring_put(vr, &chain, 0, format);
-		vhost_pci_ring_drop_segs(vr);
-		nb++;
-	}
-	vhost_pci_ring_end(vr, format);
-	vhost_pci_count(&vr->stats.discarded, nb);
-	return nb;
+	vhost_pci_ring_call(vr, vhost_pci_vring_kind(vr));
 }
 
 unsigned int
 vhost_pci_ring_discard(struct vhost_pci_vring *vr, unsigned int max)
 {
-	return vr->is_packed ? ring_discard(vr, max, VHOST_PCI_PACKED)
-			     : ring_discard(vr, max, VHOST_PCI_SPLIT);
+	const unsigned int kind = vhost_pci_vring_kind(vr);
+	struct vhost_pci_chain chain;
+	unsigned int nb = 0;
+
+	vhost_pci_ring_begin(vr);
+	while (nb < max && vhost_pci_ring_next(vr, &chain, kind, VHOST_PCI_DEQUEUE) > 0) {
+		vhost_pci_ring_put(vr, &chain, 0, kind);
+		vhost_pci_ring_drop_segs(vr);
+		nb++;
+	}
+	vhost_pci_ring_end(vr, kind);
+	vhost_pci_count(&vr->stats.discarded, nb);
+	return nb;
 }

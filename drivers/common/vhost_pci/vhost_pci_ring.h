@@ -4,9 +4,10 @@
 
 /**
  * @file
- * The device's side of a virtqueue, whatever its format: take chains, return them, publish what
- * was returned, notify. The format and the direction are constant arguments, so that each caller
- * is compiled for one format without a branch on it.
+ * The device's side of a virtqueue, whatever its kind: take chains, return them, publish what
+ * was returned, notify. The kind (VHOST_PCI_RING_*) and the direction are constant arguments, so
+ * that a caller is compiled for one kind without a branch on it. Where speed does not matter it
+ * may be vhost_pci_vring_kind(), as it is found.
  *
  * A burst: vhost_pci_vring_enter(); vhost_pci_ring_begin(); per packet vhost_pci_ring_next() and
  * vhost_pci_ring_put(); vhost_pci_ring_end(); vhost_pci_vring_leave().
@@ -19,12 +20,6 @@
 
 #include "vhost_pci_packed.h"
 #include "vhost_pci_split.h"
-
-/** Ring formats, as constant arguments. */
-enum vhost_pci_ring_format {
-	VHOST_PCI_SPLIT,
-	VHOST_PCI_PACKED,
-};
 
 /** A place in the stream of available chains that one can go back to. */
 struct vhost_pci_cursor {
@@ -51,10 +46,10 @@ vhost_pci_ring_begin(struct vhost_pci_vring *vr)
  */
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_ring_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
-		const enum vhost_pci_ring_format format, const enum vhost_pci_dir dir)
+		const unsigned int kind, const enum vhost_pci_dir dir)
 {
-	return format == VHOST_PCI_PACKED ? vhost_pci_packed_next(vr, chain, dir)
-					  : vhost_pci_split_next(vr, chain, dir);
+	return (kind & VHOST_PCI_RING_PACKED) != 0 ? vhost_pci_packed_next(vr, chain, dir)
+						   : vhost_pci_split_next(vr, chain, dir);
 }
 
 /** Forget the segments of all chains that are held; the chains themselves stay taken. */
@@ -73,8 +68,10 @@ vhost_pci_ring_save(const struct vhost_pci_vring *vr)
 
 /** Untake all chains taken since vhost_pci_ring_save(), none of which was returned. */
 VHOST_PCI_ALWAYS_INLINE void
-vhost_pci_ring_restore(struct vhost_pci_vring *vr, struct vhost_pci_cursor cursor)
+vhost_pci_ring_restore(struct vhost_pci_vring *vr, struct vhost_pci_cursor cursor,
+		const unsigned int kind)
 {
+	(void)kind;
 	vr->nb_segs = cursor.nb_segs;
 	vr->avail_idx = cursor.avail_idx;
 	vr->avail_wrap = cursor.avail_wrap;
@@ -88,9 +85,9 @@ vhost_pci_ring_restore(struct vhost_pci_vring *vr, struct vhost_pci_cursor curso
  */
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_ring_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len,
-		const enum vhost_pci_ring_format format)
+		const unsigned int kind)
 {
-	if (format == VHOST_PCI_PACKED)
+	if ((kind & VHOST_PCI_RING_PACKED) != 0)
 		vhost_pci_packed_put(vr, chain, len);
 	else
 		vhost_pci_split_put(vr, chain, len);
@@ -98,9 +95,9 @@ vhost_pci_ring_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *cha
 
 /** Publish all returned chains. */
 VHOST_PCI_ALWAYS_INLINE void
-vhost_pci_ring_flush(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+vhost_pci_ring_flush(struct vhost_pci_vring *vr, const unsigned int kind)
 {
-	if (format == VHOST_PCI_PACKED)
+	if ((kind & VHOST_PCI_RING_PACKED) != 0)
 		vhost_pci_packed_flush(vr);
 	else
 		vhost_pci_split_flush(vr);
@@ -113,15 +110,15 @@ vhost_pci_ring_flush(struct vhost_pci_vring *vr, const enum vhost_pci_ring_forma
  * and then looks at the ring once more; here it is the other way round.
  */
 VHOST_PCI_ALWAYS_INLINE bool
-vhost_pci_ring_call_wanted(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+vhost_pci_ring_call_wanted(struct vhost_pci_vring *vr, const unsigned int kind)
 {
-	return format == VHOST_PCI_PACKED ? vhost_pci_packed_call_wanted(vr)
-					  : vhost_pci_split_call_wanted(vr);
+	return (kind & VHOST_PCI_RING_PACKED) != 0 ? vhost_pci_packed_call_wanted(vr)
+						   : vhost_pci_split_call_wanted(vr);
 }
 
 /** Call the driver if it wants that for what was published since it was last asked. */
 VHOST_PCI_ALWAYS_INLINE void
-vhost_pci_ring_call(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+vhost_pci_ring_call(struct vhost_pci_vring *vr, const unsigned int kind)
 {
 	/* Without an fd the driver polls, or has one sent later, and is then called anew: its wish
 	 * is not read, for it lies on a cache line that the driver writes to all the time.
@@ -129,7 +126,7 @@ vhost_pci_ring_call(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format
 	if (vr->call.fd < 0 && vr->call.doorbell == NULL)
 		return;
 	vhost_pci_fence_full();
-	if (vhost_pci_ring_call_wanted(vr, format)) {
+	if (vhost_pci_ring_call_wanted(vr, kind)) {
 		vhost_pci_count(&vr->stats.notifications, 1);
 		vhost_pci_notifier_signal(&vr->call);
 	}
@@ -137,13 +134,13 @@ vhost_pci_ring_call(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format
 
 /** End a burst: publish what was returned and call the driver if it wants that. */
 VHOST_PCI_ALWAYS_INLINE void
-vhost_pci_ring_end(struct vhost_pci_vring *vr, const enum vhost_pci_ring_format format)
+vhost_pci_ring_end(struct vhost_pci_vring *vr, const unsigned int kind)
 {
 	if (vr->nb_unflushed == 0)
 		return;
-	vhost_pci_vring_show_avail(vr, format == VHOST_PCI_PACKED);
-	vhost_pci_ring_flush(vr, format);
-	vhost_pci_ring_call(vr, format);
+	vhost_pci_vring_show_avail(vr, (kind & VHOST_PCI_RING_PACKED) != 0);
+	vhost_pci_ring_flush(vr, kind);
+	vhost_pci_ring_call(vr, kind);
 }
 
 /**

@@ -37,6 +37,21 @@
 #define VHOST_PCI_BASE_WRAP_BIT  15
 #define VHOST_PCI_BASE_SLOT_MASK ((1u << VHOST_PCI_BASE_WRAP_BIT) - 1)
 
+/**
+ * @name What kind of ring a vring is: bits. The functions that walk a ring have them as a constant
+ * argument, and are compiled for each kind that is used.
+ */
+/**@{*/
+#define VHOST_PCI_RING_SPLIT  0u        /**< No bit: a split ring, and nothing else. */
+#define VHOST_PCI_RING_PACKED (1u << 0) /**< VIRTIO_F_RING_PACKED was negotiated. */
+/**
+ * A rare mode is on; which one is looked for at run time. Rings without this bit have no code for
+ * any of them.
+ */
+#define VHOST_PCI_RING_TRACKED (1u << 1)
+#define VHOST_PCI_RING_KINDS   4 /**< For tables indexed by a kind. */
+/**@}*/
+
 /** What a polling thread may do with a vring at the moment. */
 enum vhost_pci_vring_mode {
 	VHOST_PCI_VRING_OFF,     /**< Nothing: stopped, suspended, or the port is down. */
@@ -113,6 +128,7 @@ struct vhost_pci_vring {
 	bool is_packed;  /**< VIRTIO_F_RING_PACKED was negotiated. */
 	bool event_idx;  /**< VIRTIO_RING_F_EVENT_IDX was negotiated. */
 	bool indirect;   /**< VIRTIO_RING_F_INDIRECT_DESC was negotiated. */
+	bool tracked;    /**< A rare mode is on: VHOST_PCI_RING_TRACKED. */
 	uint8_t hdr_len; /**< Bytes of the virtio-net header: 10 legacy, 12 otherwise. */
 
 	/* Owned by the polling thread; control may read and write them while paused. */
@@ -169,6 +185,14 @@ static inline uint32_t
 vhost_pci_vring_max_table(uint32_t size)
 {
 	return size > VHOST_PCI_VRING_SMALL_TABLE ? size : VHOST_PCI_VRING_SMALL_TABLE;
+}
+
+/** The VHOST_PCI_RING_* of a vring that is mapped. The polling thread, or control while paused. */
+static inline unsigned int
+vhost_pci_vring_kind(const struct vhost_pci_vring *vr)
+{
+	return (vr->is_packed ? VHOST_PCI_RING_PACKED : VHOST_PCI_RING_SPLIT) |
+			(vr->tracked ? VHOST_PCI_RING_TRACKED : 0);
 }
 
 /** Bring a vring to its initial, stopped state; all fds are -1. Control thread. */

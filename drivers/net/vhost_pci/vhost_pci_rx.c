@@ -219,24 +219,24 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 /** Take chains, as many as a batch has, and fetch what they point to. */
 VHOST_PCI_ALWAYS_INLINE unsigned int
 rx_take(struct vhost_pci_vring *vr, struct vhost_pci_take *takes, unsigned int max,
-		const enum vhost_pci_ring_format format)
+		const unsigned int kind)
 {
 	unsigned int nb;
 
 	vhost_pci_ring_drop_segs(vr);
 	for (nb = 0; nb < max && vr->nb_segs <= MAX_HELD_SEGS; nb++) {
 		takes[nb].before = vhost_pci_ring_save(vr);
-		if (vhost_pci_ring_next(vr, &takes[nb].chain, format, VHOST_PCI_DEQUEUE) <= 0)
+		if (vhost_pci_ring_next(vr, &takes[nb].chain, kind, VHOST_PCI_DEQUEUE) <= 0)
 			break;
 		rte_prefetch0(vr->segs[takes[nb].chain.seg_idx].va);
 	}
 	return nb;
 }
 
-/** The Rx burst, for one ring format, with or without a look at the headers. */
+/** The Rx burst, for one kind of ring, with or without a look at the headers. */
 VHOST_PCI_ALWAYS_INLINE uint16_t
 rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
-		const enum vhost_pci_ring_format format, const bool offload)
+		const unsigned int kind, const bool offload)
 {
 	struct vhost_pci_vring *vr = rxq->vr;
 	struct vhost_pci_take takes[VHOST_PCI_BATCH];
@@ -246,58 +246,53 @@ rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 
 	vhost_pci_ring_begin(vr);
 	do {
-		nb = rx_take(vr, takes, RTE_MIN(nb_bufs - nb_seen, VHOST_PCI_BATCH), format);
+		nb = rx_take(vr, takes, RTE_MIN(nb_bufs - nb_seen, VHOST_PCI_BATCH), kind);
 		for (i = 0; i < nb; i++) {
 			result = rx_packet(rxq, &takes[i].chain, &bufs[nb_rx], offload);
 			if (unlikely(result == RX_STOP))
 				break;
-			vhost_pci_ring_put(vr, &takes[i].chain, 0, format);
+			vhost_pci_ring_put(vr, &takes[i].chain, 0, kind);
 			nb_rx += result == RX_PACKET;
 		}
 		if (unlikely(i < nb))
-			vhost_pci_ring_restore(vr, takes[i].before);
+			vhost_pci_ring_restore(vr, takes[i].before, kind);
 		nb_seen += i;
 		/* Fewer than were wanted: there are no more, unless they were in many pieces. */
 	} while ((nb == VHOST_PCI_BATCH || vr->nb_segs > MAX_HELD_SEGS) && i == nb &&
 			nb_seen < nb_bufs);
-	vhost_pci_ring_end(vr, format);
+	vhost_pci_ring_end(vr, kind);
 	rxq->stats.q.packets += nb_rx;
 	return nb_rx;
 }
 
-static uint16_t
-rx_split(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_SPLIT, false);
-}
+/** An instance of the Rx burst. */
+#define RX_INSTANCE(name, kind, offload) \
+	static uint16_t name(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs) \
+	{ \
+		return rx_ring(rxq, bufs, nb_bufs, kind, offload); \
+	}
 
-static uint16_t
-rx_split_offload(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_SPLIT, true);
-}
-
-static uint16_t
-rx_packed(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_PACKED, false);
-}
-
-static uint16_t
-rx_packed_offload(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return rx_ring(rxq, bufs, nb_bufs, VHOST_PCI_PACKED, true);
-}
+RX_INSTANCE(rx_split, VHOST_PCI_RING_SPLIT, false)
+RX_INSTANCE(rx_split_offload, VHOST_PCI_RING_SPLIT, true)
+RX_INSTANCE(rx_packed, VHOST_PCI_RING_PACKED, false)
+RX_INSTANCE(rx_packed_offload, VHOST_PCI_RING_PACKED, true)
+RX_INSTANCE(rx_split_tracked, VHOST_PCI_RING_TRACKED, false)
+RX_INSTANCE(rx_split_tracked_offload, VHOST_PCI_RING_TRACKED, true)
+RX_INSTANCE(rx_packed_tracked, VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED, false)
+RX_INSTANCE(rx_packed_tracked_offload, VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED, true)
 
 vhost_pci_rx_fn_t
 vhost_pci_rx_select(const struct vhost_pci_vring *vr, uint64_t features)
 {
-	static const vhost_pci_rx_fn_t fns[2][2] = {
-		{ rx_split, rx_split_offload },
-		{ rx_packed, rx_packed_offload },
+	static const vhost_pci_rx_fn_t fns[VHOST_PCI_RING_KINDS][2] = {
+		[VHOST_PCI_RING_SPLIT] = { rx_split, rx_split_offload },
+		[VHOST_PCI_RING_PACKED] = { rx_packed, rx_packed_offload },
+		[VHOST_PCI_RING_TRACKED] = { rx_split_tracked, rx_split_tracked_offload },
+		[VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED] = { rx_packed_tracked,
+				rx_packed_tracked_offload },
 	};
 
-	return fns[vr->is_packed][(features & VHOST_PCI_RX_OFFLOAD_FEATURES) != 0];
+	return fns[vhost_pci_vring_kind(vr)][(features & VHOST_PCI_RX_OFFLOAD_FEATURES) != 0];
 }
 
 /** Receive the RARP packet that the front-end has asked for; 1, or 0 without an mbuf. */

@@ -39,8 +39,7 @@ struct tx_cursor {
 
 /** Take one more chain; false if there is none. */
 VHOST_PCI_ALWAYS_INLINE bool
-tx_take(struct vhost_pci_txq *txq, struct tx_chains *chains,
-		const enum vhost_pci_ring_format format)
+tx_take(struct vhost_pci_txq *txq, struct tx_chains *chains, const unsigned int kind)
 {
 	struct vhost_pci_vring *vr = txq->vr;
 	struct vhost_pci_take *take = &txq->takes[chains->tail];
@@ -48,11 +47,11 @@ tx_take(struct vhost_pci_txq *txq, struct tx_chains *chains,
 	if (unlikely(chains->tail == txq->nb_takes))
 		return false;
 	take->before = vhost_pci_ring_save(vr);
-	if (vhost_pci_ring_next(vr, &take->chain, format, VHOST_PCI_ENQUEUE) <= 0)
+	if (vhost_pci_ring_next(vr, &take->chain, kind, VHOST_PCI_ENQUEUE) <= 0)
 		return false;
 	if (unlikely(take->chain.len < vr->hdr_len)) {
 		/* VIRTIO 5.1.6.3.1: a buffer has room for the header, mergeable or not. */
-		vhost_pci_ring_restore(vr, take->before);
+		vhost_pci_ring_restore(vr, take->before, kind);
 		vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_RUNT);
 		return false;
 	}
@@ -62,10 +61,10 @@ tx_take(struct vhost_pci_txq *txq, struct tx_chains *chains,
 
 /** Put unused chains back and begin with an empty table of segments. */
 VHOST_PCI_ALWAYS_INLINE void
-tx_rewind(struct vhost_pci_txq *txq, struct tx_chains *chains)
+tx_rewind(struct vhost_pci_txq *txq, struct tx_chains *chains, const unsigned int kind)
 {
 	if (chains->head < chains->tail)
-		vhost_pci_ring_restore(txq->vr, txq->takes[chains->head].before);
+		vhost_pci_ring_restore(txq->vr, txq->takes[chains->head].before, kind);
 	vhost_pci_ring_drop_segs(txq->vr);
 	chains->head = 0;
 	chains->tail = 0;
@@ -115,7 +114,7 @@ tx_scatter(const struct vhost_pci_vring *vr, uint32_t seg_idx, const struct rte_
 /** The bytes of a packet in each of its chains, in order; returns the chains. */
 VHOST_PCI_ALWAYS_INLINE void
 tx_put(struct vhost_pci_txq *txq, struct tx_chains *chains, uint32_t nb, uint32_t len,
-		const enum vhost_pci_ring_format format)
+		const unsigned int kind)
 {
 	const struct vhost_pci_chain *chain;
 	uint32_t part;
@@ -123,7 +122,7 @@ tx_put(struct vhost_pci_txq *txq, struct tx_chains *chains, uint32_t nb, uint32_
 	for (; nb > 0; nb--) {
 		chain = &txq->takes[chains->head++].chain;
 		part = RTE_MIN(chain->len, len);
-		vhost_pci_ring_put(txq->vr, chain, part, format);
+		vhost_pci_ring_put(txq->vr, chain, part, kind);
 		len -= part;
 	}
 }
@@ -136,7 +135,7 @@ tx_put(struct vhost_pci_txq *txq, struct tx_chains *chains, uint32_t nb, uint32_
  */
 VHOST_PCI_ALWAYS_INLINE int
 tx_reserve(struct vhost_pci_txq *txq, struct tx_chains *chains, uint32_t len,
-		const enum vhost_pci_ring_format format, const bool mergeable)
+		const unsigned int kind, const bool mergeable)
 {
 	uint32_t room = 0, slots = 0, nb = 0;
 	const struct vhost_pci_chain *chain;
@@ -145,7 +144,7 @@ tx_reserve(struct vhost_pci_txq *txq, struct tx_chains *chains, uint32_t len,
 		/* One chain must do without mergeable buffers; with them all there can be. */
 		if (unlikely(mergeable ? slots >= txq->vr->size : nb == 1))
 			return -EMSGSIZE;
-		if (chains->head + nb == chains->tail && !tx_take(txq, chains, format))
+		if (chains->head + nb == chains->tail && !tx_take(txq, chains, kind))
 			return 0;
 		chain = &txq->takes[chains->head + nb].chain;
 		room += chain->len;
@@ -194,7 +193,7 @@ tx_plain_header(uint8_t *va, uint8_t hdr_len)
 /** Send one packet. */
 VHOST_PCI_ALWAYS_INLINE enum tx_result
 tx_packet(struct vhost_pci_txq *txq, struct tx_chains *chains, const struct rte_mbuf *m,
-		const enum vhost_pci_ring_format format, const bool mergeable)
+		const unsigned int kind, const bool mergeable)
 {
 	struct vhost_pci_vring *vr = txq->vr;
 	bool offload = vhost_pci_tx_has_offload(m);
@@ -209,8 +208,8 @@ tx_packet(struct vhost_pci_txq *txq, struct tx_chains *chains, const struct rte_
 		return TX_DROPPED;
 	}
 	if (unlikely(vr->nb_segs > MAX_HELD_SEGS))
-		tx_rewind(txq, chains);
-	nb = tx_reserve(txq, chains, len, format, mergeable);
+		tx_rewind(txq, chains, kind);
+	nb = tx_reserve(txq, chains, len, kind, mergeable);
 	if (unlikely(nb <= 0)) {
 		txq->stats.too_long += nb < 0;
 		return nb < 0 ? TX_DROPPED : TX_STOP;
@@ -223,7 +222,7 @@ tx_packet(struct vhost_pci_txq *txq, struct tx_chains *chains, const struct rte_
 	} else if (tx_packet_slow(txq, take, m, (uint16_t)nb) < 0) {
 		return TX_DROPPED;
 	}
-	tx_put(txq, chains, (uint32_t)nb, len, format);
+	tx_put(txq, chains, (uint32_t)nb, len, kind);
 	vhost_pci_stats_count(&txq->stats.q, rte_pktmbuf_mtod(m, const uint8_t *), m->pkt_len);
 	return TX_SENT;
 }
@@ -231,22 +230,22 @@ tx_packet(struct vhost_pci_txq *txq, struct tx_chains *chains, const struct rte_
 /** Take chains for a batch of packets, one for each, and fetch what they point to. */
 VHOST_PCI_ALWAYS_INLINE void
 tx_prefetch(struct vhost_pci_txq *txq, struct tx_chains *chains, struct rte_mbuf **bufs,
-		unsigned int nb, const enum vhost_pci_ring_format format)
+		unsigned int nb, const unsigned int kind)
 {
 	unsigned int i;
 
 	for (i = 0; i < nb; i++) {
 		rte_prefetch0(rte_pktmbuf_mtod(bufs[i], void *));
-		if (txq->vr->nb_segs > MAX_HELD_SEGS || !tx_take(txq, chains, format))
+		if (txq->vr->nb_segs > MAX_HELD_SEGS || !tx_take(txq, chains, kind))
 			break;
 		rte_prefetch0_write(txq->vr->segs[txq->takes[chains->tail - 1].chain.seg_idx].va);
 	}
 }
 
-/** The Tx burst, for one ring format, with mergeable buffers or without. */
+/** The Tx burst, for one kind of ring, with mergeable buffers or without. */
 VHOST_PCI_ALWAYS_INLINE uint16_t
 tx_ring(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
-		const enum vhost_pci_ring_format format, const bool mergeable)
+		const unsigned int kind, const bool mergeable)
 {
 	struct tx_chains chains = { 0, 0 };
 	enum tx_result result = TX_SENT;
@@ -256,57 +255,52 @@ tx_ring(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 	vhost_pci_ring_begin(txq->vr);
 	while (nb_done < nb_bufs && result != TX_STOP) {
 		nb = RTE_MIN(nb_bufs - nb_done, VHOST_PCI_BATCH);
-		tx_rewind(txq, &chains);
-		tx_prefetch(txq, &chains, &bufs[nb_done], nb, format);
+		tx_rewind(txq, &chains, kind);
+		tx_prefetch(txq, &chains, &bufs[nb_done], nb, kind);
 		for (i = 0; i < nb; i++) {
-			result = tx_packet(txq, &chains, bufs[nb_done], format, mergeable);
+			result = tx_packet(txq, &chains, bufs[nb_done], kind, mergeable);
 			if (unlikely(result == TX_STOP))
 				break;
 			nb_sent += result == TX_SENT;
 			nb_done++;
 		}
 	}
-	tx_rewind(txq, &chains);
-	vhost_pci_ring_end(txq->vr, format);
+	tx_rewind(txq, &chains, kind);
+	vhost_pci_ring_end(txq->vr, kind);
 	txq->stats.q.packets += nb_sent;
 	txq->stats.ring_full += nb_done < nb_bufs;
 	rte_pktmbuf_free_bulk(bufs, nb_done);
 	return nb_done;
 }
 
-static uint16_t
-tx_split(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return tx_ring(txq, bufs, nb_bufs, VHOST_PCI_SPLIT, false);
-}
+/** An instance of the Tx burst. */
+#define TX_INSTANCE(name, kind, mergeable) \
+	static uint16_t name(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs) \
+	{ \
+		return tx_ring(txq, bufs, nb_bufs, kind, mergeable); \
+	}
 
-static uint16_t
-tx_split_mergeable(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return tx_ring(txq, bufs, nb_bufs, VHOST_PCI_SPLIT, true);
-}
-
-static uint16_t
-tx_packed(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return tx_ring(txq, bufs, nb_bufs, VHOST_PCI_PACKED, false);
-}
-
-static uint16_t
-tx_packed_mergeable(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs)
-{
-	return tx_ring(txq, bufs, nb_bufs, VHOST_PCI_PACKED, true);
-}
+TX_INSTANCE(tx_split, VHOST_PCI_RING_SPLIT, false)
+TX_INSTANCE(tx_split_mergeable, VHOST_PCI_RING_SPLIT, true)
+TX_INSTANCE(tx_packed, VHOST_PCI_RING_PACKED, false)
+TX_INSTANCE(tx_packed_mergeable, VHOST_PCI_RING_PACKED, true)
+TX_INSTANCE(tx_split_tracked, VHOST_PCI_RING_TRACKED, false)
+TX_INSTANCE(tx_split_tracked_mergeable, VHOST_PCI_RING_TRACKED, true)
+TX_INSTANCE(tx_packed_tracked, VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED, false)
+TX_INSTANCE(tx_packed_tracked_mergeable, VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED, true)
 
 vhost_pci_tx_fn_t
 vhost_pci_tx_select(const struct vhost_pci_vring *vr, uint64_t features)
 {
-	static const vhost_pci_tx_fn_t fns[2][2] = {
-		{ tx_split, tx_split_mergeable },
-		{ tx_packed, tx_packed_mergeable },
+	static const vhost_pci_tx_fn_t fns[VHOST_PCI_RING_KINDS][2] = {
+		[VHOST_PCI_RING_SPLIT] = { tx_split, tx_split_mergeable },
+		[VHOST_PCI_RING_PACKED] = { tx_packed, tx_packed_mergeable },
+		[VHOST_PCI_RING_TRACKED] = { tx_split_tracked, tx_split_tracked_mergeable },
+		[VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED] = { tx_packed_tracked,
+				tx_packed_tracked_mergeable },
 	};
 
-	return fns[vr->is_packed][(features & VHOST_PCI_FEATURE(NET_F_MRG_RXBUF)) != 0];
+	return fns[vhost_pci_vring_kind(vr)][(features & VHOST_PCI_FEATURE(NET_F_MRG_RXBUF)) != 0];
 }
 
 uint16_t
