@@ -186,6 +186,16 @@ static const struct syntax backend_requests[VHOST_USER_BACKEND_REQUEST_MAX] = {
 			PAYLOAD(sizeof(struct vhost_user_mmap)) },
 };
 
+/** Of a header of version 2; what is not here is as in version 1. */
+static const struct syntax dialect_requests[] = {
+	[VHOST_USER_GET_CONN_ID] = { "GET_CONN_ID", NO_PAYLOAD },
+	[VHOST_USER_SET_DEV_INFO] = { "SET_DEV_INFO", PAYLOAD(sizeof(struct vhost_user_dev_info)) },
+	[VHOST_USER_SET_PEER_CONNECTION] = { "SET_PEER_CONNECTION", PAYLOAD(U64_BYTES) },
+};
+
+/** A reply of the front-end to the one request that the back-end has in version 2. */
+static const struct syntax dialect_reply = { "reply", PAYLOAD(U64_BYTES) };
+
 /** A reply of the front-end: a u64, and the object's fd after SHARED_OBJECT_LOOKUP. */
 static const struct syntax backend_reply = { "reply", PAYLOAD(U64_BYTES), FDS(0, 1) };
 
@@ -199,6 +209,10 @@ find_syntax(uint32_t request, enum vhost_pci_msg_kind kind)
 	const struct syntax *syntax = NULL;
 
 	switch (kind) {
+	case VHOST_PCI_MSG_DIALECT_REQUEST:
+		if (request >= VHOST_USER_GET_CONN_ID && request <= VHOST_USER_SET_PEER_CONNECTION)
+			return &dialect_requests[request];
+		/* fallthrough */
 	case VHOST_PCI_MSG_REQUEST:
 		if (request < VHOST_USER_REQUEST_MAX)
 			syntax = &requests[request];
@@ -211,6 +225,9 @@ find_syntax(uint32_t request, enum vhost_pci_msg_kind kind)
 		break;
 	case VHOST_PCI_MSG_BACKEND_REPLY:
 		return &backend_reply;
+	case VHOST_PCI_MSG_DIALECT_REPLY:
+		syntax = request == VHOST_USER_SET_PEER_CONNECTION ? &dialect_reply : NULL;
+		break;
 	}
 	return syntax != NULL && syntax->name != NULL ? syntax : NULL;
 }
@@ -228,11 +245,15 @@ check_size(const struct syntax *syntax, uint32_t size)
 int
 vhost_pci_codec_check_header(const struct vhost_user_hdr *hdr, enum vhost_pci_msg_kind kind)
 {
-	bool is_reply = kind == VHOST_PCI_MSG_REPLY || kind == VHOST_PCI_MSG_BACKEND_REPLY;
+	bool is_reply = kind == VHOST_PCI_MSG_REPLY || kind == VHOST_PCI_MSG_BACKEND_REPLY ||
+			kind == VHOST_PCI_MSG_DIALECT_REPLY;
+	bool is_dialect = kind == VHOST_PCI_MSG_DIALECT_REQUEST ||
+			kind == VHOST_PCI_MSG_DIALECT_REPLY;
 	const struct syntax *syntax = find_syntax(hdr->request, kind);
 
-	/* "Lower 2 bits are the version (currently 0x01)" */
-	if ((hdr->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
+	/* "Lower 2 bits are the version (currently 0x01)", and nothing else tells a dialect */
+	if ((hdr->flags & VHOST_USER_VERSION_MASK) !=
+			(is_dialect ? VHOST_USER_VERSION_2 : VHOST_USER_VERSION))
 		return -EPROTONOSUPPORT;
 	/* "Bit 2 is the reply flag - needs to be sent on each reply from the back-end" */
 	if (((hdr->flags & VHOST_USER_REPLY) != 0) != is_reply)

@@ -9,7 +9,7 @@
  *
  * | errno            | malformation                                                         |
  * |------------------|----------------------------------------------------------------------|
- * | -EPROTONOSUPPORT | the header's version is not 1                                        |
+ * | -EPROTONOSUPPORT | the header's version is not that of the kind of message              |
  * | -EPROTOTYPE      | a reply where a request is due, or the reverse                       |
  * | -EMSGSIZE        | a payload that is too long, too short, or no multiple of its items   |
  * | -EOPNOTSUPP      | an id that is not known here (the only one that may be answered)     |
@@ -35,16 +35,24 @@
 struct vhost_pci_msg {
 	struct vhost_user_hdr hdr;
 	union vhost_user_payload payload;
+	uint64_t conn_id;               /**< Of the connection; only with a header of version 2. */
 	unsigned int nb_fds;            /**< Entries of fds in use. */
 	int fds[VHOST_PCI_MSG_MAX_FDS]; /**< Owned by whoever holds the message; -1: taken. */
 };
 
-/** Which of the protocol's four streams a message belongs to. */
+/** Which of the protocol's streams a message belongs to. */
 enum vhost_pci_msg_kind {
 	VHOST_PCI_MSG_REQUEST,         /**< Front-end to back-end, enum vhost_user_request. */
 	VHOST_PCI_MSG_REPLY,           /**< The back-end's answer to it. */
 	VHOST_PCI_MSG_BACKEND_REQUEST, /**< enum vhost_user_backend_request, on its channel. */
 	VHOST_PCI_MSG_BACKEND_REPLY,   /**< The front-end's answer to it. */
+	/**
+	 * Front-end to back-end with a header of version 2: enum vhost_user_dialect_request, and
+	 * the ids of enum vhost_user_request that are not in it.
+	 */
+	VHOST_PCI_MSG_DIALECT_REQUEST,
+	/** The front-end's answer to a VHOST_USER_SET_PEER_CONNECTION of the back-end. */
+	VHOST_PCI_MSG_DIALECT_REPLY,
 };
 
 /** How a front-end's request is answered (vhost-user, "Communication"). */
@@ -70,6 +78,21 @@ int vhost_pci_codec_check_header(const struct vhost_user_hdr *hdr, enum vhost_pc
  * @return 0, or the negative errno of the table. Any thread.
  */
 int vhost_pci_codec_check(const struct vhost_pci_msg *msg, enum vhost_pci_msg_kind kind);
+
+/** Whether a message has a header of version 2. Any thread. */
+static inline bool
+vhost_pci_codec_is_dialect(const struct vhost_user_hdr *hdr)
+{
+	return (hdr->flags & VHOST_USER_VERSION_MASK) == VHOST_USER_VERSION_2;
+}
+
+/** Whether a message is one of enum vhost_user_dialect_request. Any thread. */
+static inline bool
+vhost_pci_codec_is_dialect_request(const struct vhost_user_hdr *hdr)
+{
+	return vhost_pci_codec_is_dialect(hdr) && hdr->request >= VHOST_USER_GET_CONN_ID &&
+			hdr->request <= VHOST_USER_SET_PEER_CONNECTION;
+}
 
 /** How a front-end's request is answered; VHOST_PCI_REPLY_ACK for an unknown one. Any thread. */
 enum vhost_pci_reply vhost_pci_codec_reply(uint32_t request);

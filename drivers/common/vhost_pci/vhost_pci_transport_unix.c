@@ -32,12 +32,22 @@
 /** Pieces that a closed connection may have left, and more: a socket's buffer holds fewer. */
 #define MAX_PIECES_LEFT 4096
 
+/** A header of either version: which of them it is, is in what they have in common. */
+union unix_hdr {
+	struct vhost_user_hdr v1;
+	struct vhost_user_hdr_v2 v2;
+};
+
 /** A transport and the message that is on its way in. */
 struct unix_transport {
 	struct vhost_pci_transport base;
 	enum vhost_pci_msg_kind recv_kind;
+	bool dialect;             /**< Headers of version 2 are taken. */
+	bool reply_dialect;       /**< The request received last had one. */
+	uint64_t conn_id;         /**< That they name. */
 	int error;                /**< What broke the stream; 0: nothing did. */
 	size_t nb_received;       /**< Bytes of header and payload of msg that are here. */
+	union unix_hdr hdr;       /**< The header so far, as it came. */
 	struct vhost_pci_msg msg; /**< The message so far. */
 };
 
@@ -180,18 +190,28 @@ vhost_pci_unix_connect(const char *path)
 
 /* Messages */
 
+/** Bytes of the header, as far as is known. */
+static size_t
+header_bytes(const struct unix_transport *transport)
+{
+	bool is_v2 = transport->dialect && transport->nb_received >= sizeof(transport->hdr.v1) &&
+			vhost_pci_codec_is_dialect(&transport->hdr.v1);
+
+	return is_v2 ? sizeof(transport->hdr.v2) : sizeof(transport->hdr.v1);
+}
+
 /** The part of a message that is to be received next: the rest of the header, or of the payload. */
 static struct iovec
 next_part(struct unix_transport *transport)
 {
 	struct vhost_pci_msg *msg = &transport->msg;
-	size_t header_bytes = sizeof(msg->hdr);
+	size_t hdr_bytes = header_bytes(transport);
 	size_t payload_received;
 
-	if (transport->nb_received < header_bytes)
-		return (struct iovec){ (uint8_t *)&msg->hdr + transport->nb_received,
-			header_bytes - transport->nb_received };
-	payload_received = transport->nb_received - header_bytes;
+	if (transport->nb_received < hdr_bytes)
+		return (struct iovec){ (uint8_t *)&transport->hdr + transport->nb_received,
+			hdr_bytes - transport->nb_received };
+	payload_received = transport->nb_received - hdr_bytes;
 	return (struct iovec){ msg->payload.bytes + payload_received,
 		msg->hdr.size - payload_received };
 }
@@ -261,17 +281,45 @@ receive_some(struct unix_transport *transport)
 static size_t
 wanted_bytes(const struct unix_transport *transport)
 {
-	size_t header_bytes = sizeof(transport->msg.hdr);
+	size_t hdr_bytes = header_bytes(transport);
 
-	return transport->nb_received < header_bytes ? header_bytes
-						     : header_bytes + transport->msg.hdr.size;
+	return transport->nb_received < hdr_bytes ? hdr_bytes : hdr_bytes + transport->msg.hdr.size;
+}
+
+/** What the message is whose header is here. */
+static enum vhost_pci_msg_kind
+recv_kind(const struct unix_transport *transport)
+{
+	const struct vhost_user_hdr *hdr = &transport->msg.hdr;
+
+	if (!transport->dialect || !vhost_pci_codec_is_dialect(hdr))
+		return transport->recv_kind;
+	return (hdr->flags & VHOST_USER_REPLY) != 0 ? VHOST_PCI_MSG_DIALECT_REPLY
+						    : VHOST_PCI_MSG_DIALECT_REQUEST;
+}
+
+/** Take over a header that is whole, before as much is read as it says. */
+static int
+take_header(struct unix_transport *transport)
+{
+	const struct vhost_user_hdr_v2 *v2 = &transport->hdr.v2;
+	struct vhost_pci_msg *msg = &transport->msg;
+
+	msg->hdr = transport->hdr.v1;
+	if (header_bytes(transport) == sizeof(*v2)) {
+		msg->hdr.size = v2->size;
+		msg->conn_id = transport->conn_id;
+		if (v2->conn_id != transport->conn_id &&
+				v2->conn_id != VHOST_USER_CONN_ID_ANONYMOUS)
+			return -EBADMSG;
+	}
+	return vhost_pci_codec_check_header(&msg->hdr, recv_kind(transport));
 }
 
 /** Receive until the message is whole. Returns 1, 0 for a closed connection, or -errno. */
 static int
 receive_message(struct unix_transport *transport)
 {
-	const struct vhost_user_hdr *hdr = &transport->msg.hdr;
 	int ret;
 
 	while (transport->nb_received < wanted_bytes(transport)) {
@@ -281,14 +329,19 @@ receive_message(struct unix_transport *transport)
 			return (int)nb;
 		if (nb == 0)
 			return transport->nb_received == 0 ? 0 : -ECONNRESET;
-		if (transport->nb_received == sizeof(*hdr)) {
-			/* Before as much is read as the header says. */
-			ret = vhost_pci_codec_check_header(hdr, transport->recv_kind);
+		if (transport->nb_received == header_bytes(transport)) {
+			ret = take_header(transport);
 			if (ret < 0)
 				return ret;
 		}
 	}
-	ret = vhost_pci_codec_check(&transport->msg, transport->recv_kind);
+	ret = vhost_pci_codec_check(&transport->msg, recv_kind(transport));
+	if (recv_kind(transport) == VHOST_PCI_MSG_DIALECT_REPLY) {
+		/* Nobody waits for it: what the other side has to say it says by a request. */
+		if (ret == 0)
+			return -EAGAIN;
+		return ret == -EOPNOTSUPP ? -EPROTOTYPE : ret;
+	}
 	/* An unknown id is the session's to refuse: it may owe an answer. */
 	return ret < 0 && ret != -EOPNOTSUPP ? ret : 1;
 }
@@ -303,14 +356,19 @@ unix_recv(struct vhost_pci_transport *base, struct vhost_pci_msg *msg)
 	if (transport->error != 0)
 		return transport->error;
 	ret = receive_message(transport);
-	if (ret == -EAGAIN)
+	if (ret == -EAGAIN) {
+		/* Whole, and dropped: the next one begins. */
+		if (transport->nb_received == wanted_bytes(transport))
+			transport->nb_received = 0;
 		return ret;
+	}
 	if (ret <= 0) {
 		transport->error = ret;
 		vhost_pci_msg_close_fds(&transport->msg);
 		return ret;
 	}
 	*msg = transport->msg;
+	transport->reply_dialect = vhost_pci_codec_is_dialect(&msg->hdr);
 	transport->msg.nb_fds = 0;
 	transport->nb_received = 0;
 	return 1;
@@ -333,16 +391,37 @@ attach_fds(struct msghdr *message, union fds_control *control, const struct vhos
 	memcpy(CMSG_DATA(header), msg->fds, fds_bytes);
 }
 
+/** Make the header of what is sent: its bytes. */
+static size_t
+make_header(const struct unix_transport *transport, const struct vhost_pci_msg *msg,
+		union unix_hdr *hdr)
+{
+	bool is_reply = (msg->hdr.flags & VHOST_USER_REPLY) != 0;
+
+	if (!vhost_pci_codec_is_dialect(&msg->hdr) && !(is_reply && transport->reply_dialect)) {
+		hdr->v1 = msg->hdr;
+		return sizeof(hdr->v1);
+	}
+	hdr->v2 = (struct vhost_user_hdr_v2){
+		.request = msg->hdr.request,
+		.flags = (msg->hdr.flags & ~VHOST_USER_VERSION_MASK) | VHOST_USER_VERSION_2,
+		.conn_id = transport->conn_id,
+		.size = msg->hdr.size,
+	};
+	return sizeof(hdr->v2);
+}
+
 static int
 unix_send(struct vhost_pci_transport *base, struct vhost_pci_msg *msg)
 {
 	union fds_control control;
+	union unix_hdr hdr;
 	struct iovec parts[2] = {
-		{ &msg->hdr, sizeof(msg->hdr) },
+		{ &hdr, make_header((struct unix_transport *)base, msg, &hdr) },
 		{ msg->payload.bytes, msg->hdr.size },
 	};
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-	size_t total = sizeof(msg->hdr) + msg->hdr.size;
+	size_t total = parts[0].iov_len + parts[1].iov_len;
 	ssize_t nb;
 	int ret;
 
@@ -547,6 +626,15 @@ int
 vhost_pci_unix_transport_create(int fd, struct vhost_pci_transport **transport)
 {
 	return transport_create(fd, VHOST_PCI_MSG_REQUEST, transport);
+}
+
+void
+vhost_pci_unix_set_dialect(struct vhost_pci_transport *base, uint64_t conn_id)
+{
+	struct unix_transport *transport = (struct unix_transport *)base;
+
+	transport->dialect = true;
+	transport->conn_id = conn_id;
 }
 
 int

@@ -52,6 +52,18 @@ int vhost_pci_unix_connect(const char *path);
 int vhost_pci_unix_transport_create(int fd, struct vhost_pci_transport **transport);
 
 /**
+ * Let a transport of vhost_pci_unix_transport_create() speak the dialect as well: messages with a
+ * header of version 2, which names the connection. Without this call they end the connection.
+ *
+ * A message that names no connection, or this one, is received with the connection's id, any
+ * other one is -EBADMSG. Replies have the version of the request received last; what is sent with
+ * VHOST_USER_VERSION_2 in its flags is sent so, and the front-end's answers to it are dropped.
+ *
+ * @param conn_id The connection's, not VHOST_USER_CONN_ID_ANONYMOUS.
+ */
+void vhost_pci_unix_set_dialect(struct vhost_pci_transport *transport, uint64_t conn_id);
+
+/**
  * Make a transport out of the fd of VHOST_USER_SET_BACKEND_REQ_FD, which becomes the transport's
  * also where it fails. What is sent are the back-end's requests, what is received are replies.
  *

@@ -80,6 +80,23 @@ enum vhost_user_backend_request {
 	VHOST_USER_BACKEND_REQUEST_MAX,
 };
 
+/**
+ * Requests that a header of version 2 adds, in place of those with the same ids in version 1. All
+ * are the front-end's; VHOST_USER_SET_PEER_CONNECTION is the back-end's too, on the same socket.
+ */
+enum vhost_user_dialect_request {
+	VHOST_USER_GET_CONN_ID = 20,         /**< No payload; the reply is a u64. */
+	VHOST_USER_SET_DEV_INFO = 21,        /**< Struct vhost_user_dev_info. */
+	VHOST_USER_SET_PEER_CONNECTION = 22, /**< A u64, enum vhost_user_peer; so is the reply. */
+};
+
+/** What one side says of the connection as a whole (VHOST_USER_SET_PEER_CONNECTION). */
+enum vhost_user_peer {
+	VHOST_USER_PEER_OFF = 0,  /**< No packets are to flow. */
+	VHOST_USER_PEER_ON = 1,   /**< They are, once the other side says so too. */
+	VHOST_USER_PEER_INIT = 2, /**< Nothing was said yet. */
+};
+
 /** Numbers of the protocol feature bits ("Protocol features"). */
 enum vhost_user_protocol_feature {
 	VHOST_USER_PROTOCOL_F_MQ = 0,
@@ -116,6 +133,7 @@ enum vhost_user_protocol_feature {
 /** @name Header flags ("Header") */
 /**@{*/
 #define VHOST_USER_VERSION      UINT32_C(0x1)
+#define VHOST_USER_VERSION_2    UINT32_C(0x2) /**< The dialect with connection ids. */
 #define VHOST_USER_VERSION_MASK UINT32_C(0x3)
 #define VHOST_USER_REPLY        UINT32_C(0x4)
 #define VHOST_USER_NEED_REPLY   UINT32_C(0x8)
@@ -152,6 +170,25 @@ _Static_assert(offsetof(struct vhost_vring_addr, used_user_addr) == 16, "used");
 _Static_assert(offsetof(struct vhost_vring_addr, avail_user_addr) == 24, "available");
 _Static_assert(offsetof(struct vhost_vring_addr, log_guest_addr) == 32, "log");
 _Static_assert(sizeof(struct vhost_iotlb_msg) == 32, "An IOTLB message");
+
+/** The connection id of who has none yet, in a header of version 2. */
+#define VHOST_USER_CONN_ID_ANONYMOUS UINT64_MAX
+
+/** The header of every message of version 2. */
+struct vhost_user_hdr_v2 {
+	uint32_t request;
+	uint32_t flags;
+	uint64_t conn_id;
+	uint32_t size;
+} __attribute__((packed));
+_Static_assert(sizeof(struct vhost_user_hdr_v2) == 20, "| request | flags | conn_id | size |");
+
+/** What the front-end's device is: "virtio id | uuid". */
+struct vhost_user_dev_info {
+	uint16_t virtio_id;
+	uint8_t uuid[16];
+};
+_Static_assert(sizeof(struct vhost_user_dev_info) == 18, "Device info");
 
 /** "Memory region description". */
 struct vhost_user_mem_region {
@@ -261,6 +298,7 @@ union vhost_user_payload {
 	struct vhost_user_device_state device_state;
 	struct vhost_user_mmap mmap;
 	struct vhost_user_shmem_config shmem_config;
+	struct vhost_user_dev_info dev_info;
 	uint8_t bytes[2056];
 };
 _Static_assert(sizeof(union vhost_user_payload) == 2056, "the largest payload");
