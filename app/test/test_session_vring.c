@@ -565,6 +565,47 @@ test_port_down_turns_vrings_off_and_keeps_the_session(void **state)
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
 }
 
+/** Peer connection and ring enable, each off and on: only both on is on. */
+static void
+test_peer_connection_and_enable_are_independent(void **state)
+{
+	struct session_peer *peer = *state;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		bool connected = (i & 1) != 0, enabled = (i & 2) != 0;
+
+		/* Whichever of them is said first. */
+		if (i < 4)
+			vhost_pci_session_set_peer_on(peer->session, connected);
+		assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_ENABLE, 0, enabled), 0);
+		assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_ENABLE, 1, enabled), 0);
+		vhost_pci_session_set_peer_on(peer->session, connected);
+		assert_int_equal(peer_mode(peer, 0),
+				connected && enabled ? VHOST_PCI_VRING_ON : VHOST_PCI_VRING_OFF);
+		/* What the other side sends is discarded only while the connection is on. */
+		if (connected)
+			assert_int_equal(peer_mode(peer, 1),
+					enabled ? VHOST_PCI_VRING_ON : VHOST_PCI_VRING_DISCARD);
+		else
+			assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_OFF);
+		assert_int_equal(peer->ready, connected && enabled);
+	}
+}
+
+/** What one front-end says does not hold for the next. */
+static void
+test_peer_connection_is_on_again_after_a_reset(void **state)
+{
+	struct session_peer *peer = *state;
+
+	vhost_pci_session_set_peer_on(peer->session, false);
+	assert_false(peer->ready);
+	vhost_pci_session_reset(peer->session);
+	peer_up(peer);
+	assert_true(peer->ready);
+}
+
 static void
 test_broken_vring_is_counted_once(void **state)
 {
@@ -673,6 +714,8 @@ static const struct CMUnitTest tests[] = {
 	PEER_TEST(test_ring_partly_outside_of_its_region),
 	PEER_TEST(test_misaligned_ring),
 	UP_TEST(test_port_down_turns_vrings_off_and_keeps_the_session),
+	UP_TEST(test_peer_connection_and_enable_are_independent),
+	UP_TEST(test_peer_connection_is_on_again_after_a_reset),
 	UP_TEST(test_broken_vring_is_counted_once),
 	UP_TEST(test_broken_vring_stays_off_until_it_is_started_anew),
 	UP_TEST(test_reset_forgets_the_front_end),

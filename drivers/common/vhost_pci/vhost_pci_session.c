@@ -165,8 +165,8 @@ static bool
 is_ready(const struct vhost_pci_session *session)
 {
 	/* Without SET_OWNER too: virtio_user as a server sends it to its first back-end only. */
-	return session->features_set && session->mem != NULL && session->mem->nb_regions > 0 &&
-			session_ring_is_on(&session->vrings[0]) &&
+	return session->features_set && !session->peer_off && session->mem != NULL &&
+			session->mem->nb_regions > 0 && session_ring_is_on(&session->vrings[0]) &&
 			session_ring_is_on(&session->vrings[1]);
 }
 
@@ -198,6 +198,7 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 	session->protocol_features = 0;
 	session->status = 0;
 	session->in_use = false;
+	session->peer_off = false;
 	session->complained = false;
 	if (session->nb_vrings > 0)
 		update_ready(session);
@@ -301,16 +302,33 @@ vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg
 	return answer(session, msg, reply, ret);
 }
 
-void
-vhost_pci_session_set_admin_up(struct vhost_pci_session *session, bool up)
+/** What all vrings may be used for has changed. */
+static void
+renew_modes(struct vhost_pci_session *session)
 {
 	unsigned int i;
 
-	session->admin_up = up;
 	for (i = 0; i < session->nb_vrings; i++) {
 		session_ring_pause(session, &session->vrings[i]);
 		session_ring_resume(session, &session->vrings[i]);
 	}
+}
+
+void
+vhost_pci_session_set_admin_up(struct vhost_pci_session *session, bool up)
+{
+	session->admin_up = up;
+	renew_modes(session);
+}
+
+void
+vhost_pci_session_set_peer_on(struct vhost_pci_session *session, bool on)
+{
+	if (session->peer_off == !on)
+		return;
+	session->peer_off = !on;
+	renew_modes(session);
+	update_ready(session);
 }
 
 /** Look at one vring; true where it is newly found broken. */

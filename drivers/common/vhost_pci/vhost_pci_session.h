@@ -34,8 +34,8 @@ struct vhost_pci_session_ops {
 	/**
 	 * The front-end has become ready, or is no longer.
 	 *
-	 * Ready: features set, memory known, and both vrings of the first queue pair
-	 * started, enabled and mapped. The owner's link is up while the session is ready.
+	 * Ready: features set, memory known, both vrings of the first queue pair started,
+	 * enabled and mapped, and the peer connection on. The owner's link is up while the session is ready.
 	 */
 	void (*ready_changed)(void *opaque, bool ready);
 	/**
@@ -143,6 +143,15 @@ int vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci
  * VHOST_PCI_VRING_OFF whatever the front-end says, and no state of the front-end is lost.
  */
 void vhost_pci_session_set_admin_up(struct vhost_pci_session *session, bool up);
+
+/**
+ * Say whether front-end and back-end both want packets to flow, which they do until somebody says
+ * otherwise: while one of them does not, all vrings are VHOST_PCI_VRING_OFF and the session is not
+ * ready, whatever is enabled, and no state of the front-end is lost.
+ *
+ * Clause: the peer connection, which is independent of VHOST_USER_SET_VRING_ENABLE.
+ */
+void vhost_pci_session_set_peer_on(struct vhost_pci_session *session, bool on);
 
 /**
  * Look for vrings that broke (after broken_fd was written): each new one is logged once, counted,

@@ -57,6 +57,7 @@ struct vhost_pci_session {
 	bool in_use; /**< A message was handled. */
 	bool features_set;
 	bool ready;
+	bool peer_off;   /**< One side wants no packets to flow. */
 	bool complained; /**< One message of the log is enough for a connection. */
 	uint8_t status;
 	uint64_t features;

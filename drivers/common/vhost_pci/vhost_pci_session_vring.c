@@ -45,7 +45,7 @@ ring_mode(const struct vhost_pci_session *session, const struct vhost_pci_vring 
 {
 	bool peer_sends = (vr->index & 1) != 0;
 
-	if (!session->admin_up || !vr->started || vr->mem == NULL ||
+	if (!session->admin_up || session->peer_off || !vr->started || vr->mem == NULL ||
 			vhost_pci_load_relaxed(&vr->error) != VHOST_PCI_VRING_OK)
 		return VHOST_PCI_VRING_OFF;
 	if (vr->enabled)
