@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "session_peer.h"
@@ -96,6 +99,131 @@ test_full_call_fd_does_not_block(void **state)
 	test_eventfd_read(peer->call[1]);
 	assert_int_equal(write(peer->call[1], &full, sizeof(full)), sizeof(full));
 	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+}
+
+/** Fill an eventfd by the peer's own fd, and have whoever writes to it wait from now on. */
+static void
+fill_eventfd(int fd)
+{
+	const uint64_t full = UINT64_MAX - 1;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	test_eventfd_read(fd);
+	/* Fails where a call came between: another time. */
+	if (write(fd, &full, sizeof(full)) < 0)
+		assert_int_equal(errno, EAGAIN);
+	fcntl(fd, F_SETFL, 0);
+}
+
+/** The same for a pipe or a socket. */
+static void
+fill_stream(int fd)
+{
+	static const uint8_t bytes[4096];
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (write(fd, bytes, sizeof(bytes)) > 0)
+		continue;
+	while (write(fd, bytes, 1) > 0)
+		continue;
+	fcntl(fd, F_SETFL, 0);
+}
+
+/** Fills its eventfd over and over. */
+static void *
+fill_always(void *arg)
+{
+	struct session_peer *peer = arg;
+
+	while (vhost_pci_load_relaxed(&peer->stop) == 0) {
+		fill_eventfd(peer->call[1]);
+		vhost_pci_store_relaxed(&peer->nb_polled, peer->nb_polled + 1);
+	}
+	return NULL;
+}
+
+/* The open file is the front-end's too: it may clear O_NONBLOCK at any time, and fill it. */
+static void
+test_full_call_fd_without_o_nonblock_does_not_block(void **state)
+{
+	struct session_peer *peer = *state;
+	const struct vhost_pci_notifier *call = &peer_vring(peer, 1)->call;
+	unsigned int i;
+
+	fill_eventfd(peer->call[1]);
+	assert_false(fcntl(call->fd, F_GETFL) & O_NONBLOCK);
+	/* More than there is room for in the kernel's table of completions. */
+	for (i = 0; i < 2000; i++)
+		vhost_pci_notifier_signal(call);
+	/* Without O_NONBLOCK it is read to the last. */
+	assert_true(test_eventfd_read(peer->call[1]) >= UINT64_MAX - 1);
+	vhost_pci_notifier_signal(call);
+	assert_int_equal(test_eventfd_read(peer->call[1]), 1);
+}
+
+static void
+test_call_fd_that_is_filled_meanwhile(void **state)
+{
+	struct session_peer *peer = *state;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, fill_always, peer), 0);
+	while (vhost_pci_load_relaxed(&peer->nb_polled) < 2000)
+		vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+	vhost_pci_store_relaxed(&peer->stop, 1);
+	pthread_join(thread, NULL);
+}
+
+static void
+test_full_call_pipe_without_o_nonblock_does_not_block(void **state)
+{
+	struct session_peer *peer = *state;
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, ends[1]), 0);
+	fill_stream(ends[1]);
+	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void
+test_full_call_socket_without_o_nonblock_does_not_block(void **state)
+{
+	struct session_peer *peer = *state;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, ends[1]), 0);
+	fill_stream(ends[1]);
+	vhost_pci_notifier_signal(&peer_vring(peer, 1)->call);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* Whatever else poll() or write() may be called for, such as a timer, could wait or do harm. */
+static void
+test_other_files_are_no_notifiers(void **state)
+{
+	struct session_peer *peer = *state;
+	const int fds[] = {
+		epoll_create1(EPOLL_CLOEXEC),
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC),
+		open("/dev/null", O_RDWR | O_CLOEXEC),
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	};
+	uint32_t request;
+	size_t i;
+
+	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (fds[i] < 0)
+			continue;
+		for (request = VHOST_USER_SET_VRING_KICK; request <= VHOST_USER_SET_VRING_ERR;
+				request++)
+			assert_int_equal(peer_send_vring_fd(peer, request, 1, fds[i]), -EINVAL);
+		close(fds[i]);
+	}
 }
 
 static void
@@ -221,6 +349,11 @@ static const struct CMUnitTest tests[] = {
 	UP_TEST(test_no_call_fd_means_no_calls),
 	PEER_TEST(test_fds_are_made_non_blocking),
 	UP_TEST(test_full_call_fd_does_not_block),
+	UP_TEST(test_full_call_fd_without_o_nonblock_does_not_block),
+	UP_TEST(test_call_fd_that_is_filled_meanwhile),
+	UP_TEST(test_full_call_pipe_without_o_nonblock_does_not_block),
+	UP_TEST(test_full_call_socket_without_o_nonblock_does_not_block),
+	UP_TEST(test_other_files_are_no_notifiers),
 	UP_TEST(test_call_pipe_without_a_reader_raises_no_signal),
 	UP_TEST(test_call_pipe_carries_8_bytes),
 	UP_TEST(test_pipe_is_no_kick),

@@ -3,59 +3,30 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "vhost_pci_notify_fd.h"
+#include "vhost_pci_peer_fd.h"
+
 #include "notify.h"
-
-/* An eventfd is an anonymous inode, which only its name tells apart from others. */
-static bool
-notify_is_eventfd(int fd)
-{
-	char path[32], name[32];
-	ssize_t len;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	len = readlink(path, name, sizeof(name) - 1);
-	if (len < 0)
-		return false;
-	name[len] = '\0';
-	return strcmp(name, "anon_inode:[eventfd]") == 0;
-}
 
 int
 notify_prepare(int fd)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) && !notify_is_eventfd(fd))
-		return -EINVAL;
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-		return -errno;
-	return 0;
+	return vhost_pci_notify_fd_prepare(fd);
 }
 
-int
+void
 notify_signal(int fd)
 {
-	const uint64_t one = 1;
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
-
-	/* not writable: the counter is at its end or the pipe is full, so a signal is there */
-	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT))
-		return pfd.revents & POLLERR ? -EPIPE : 0;
-	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		return -errno;
-	return 0;
+	/* nearly all are eventfds */
+	if (vhost_pci_notify_eventfd_signal(fd) != -EINVAL)
+		return;
+	vhost_pci_notify_fd_signal(fd,
+			vhost_pci_peer_fd_is_unix(fd) ? VHOST_PCI_NOTIFY_SEND
+						      : VHOST_PCI_NOTIFY_WRITE);
 }
 
 int

@@ -13,15 +13,15 @@
 #define NOTIFY_H
 
 /**
- * Check an fd that was received as an event fd, and prepare it.
+ * Check an fd that was received as an event fd, and prepare it: vhost_pci_notify_fd_prepare().
  *
  * @return 0; -EINVAL for a file that is neither an eventfd nor a pipe nor a socket, whose reads
- *	   or writes could block.
+ *	   or writes could block; -errno.
  */
 int notify_prepare(int fd);
 
-/** Signal; an eventfd or pipe that is full has been signalled. Never blocks. @return 0, -errno. */
-int notify_signal(int fd);
+/** Signal; an eventfd or pipe that is full has been signalled. Never blocks. */
+void notify_signal(int fd);
 
 /**
  * Take what was signalled. Never blocks.

@@ -11,6 +11,8 @@
 #ifndef VHOST_PCI_PEER_FD_H
 #define VHOST_PCI_PEER_FD_H
 
+#include <stdbool.h>
+
 /**
  * Close an fd that a peer sent.
  *
@@ -22,5 +24,8 @@
  * Control thread.
  */
 void vhost_pci_peer_fd_close(int fd);
+
+/** Whether an fd that a peer sent is a UNIX socket, of which no send has to wait. Any thread. */
+bool vhost_pci_peer_fd_is_unix(int fd);
 
 #endif /* VHOST_PCI_PEER_FD_H */

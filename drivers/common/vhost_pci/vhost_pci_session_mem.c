@@ -226,7 +226,7 @@ session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
 	int fd = msg->fds[0];
-	bool is_socket = false;
+	enum vhost_pci_notify_way way;
 	int reader = -1;
 	int ret;
 
@@ -238,8 +238,8 @@ session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	}
 	ret = vhost_pci_notify_fd_prepare(fd);
 	if (ret == 0)
-		ret = vhost_pci_notify_fd_hold(fd, &reader, &is_socket);
-	if (ret == 0 && is_socket)
+		ret = vhost_pci_notify_fd_hold(fd, &reader, &way);
+	if (ret == 0 && way == VHOST_PCI_NOTIFY_SEND)
 		ret = -EINVAL;
 	if (ret < 0)
 		return ret;

@@ -405,12 +405,12 @@ set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 	struct vhost_pci_notifier *notifier = is_call ? &vr->call : &vr->err;
 	struct session_ring *ring = &session->rings[vr->index];
 	int *reader = is_call ? &ring->call_reader : &ring->err_reader;
-	bool is_socket = false;
+	enum vhost_pci_notify_way way = VHOST_PCI_NOTIFY_WRITE;
 	int new_reader = -1;
 	int ret = 0;
 
 	if (fd >= 0)
-		ret = vhost_pci_notify_fd_hold(fd, &new_reader, &is_socket);
+		ret = vhost_pci_notify_fd_hold(fd, &new_reader, &way);
 	if (ret < 0) {
 		vhost_pci_peer_fd_close(fd);
 		return ret;
@@ -419,7 +419,7 @@ set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 	retire_fd(session, notifier->fd);
 	retire_fd(session, *reader);
 	notifier->fd = fd;
-	notifier->is_socket = is_socket;
+	notifier->way = way;
 	notifier->doorbell = fd < 0 ? find_doorbell(session, msg, vr) : NULL;
 	notifier->value = vr->index;
 	*reader = new_reader;

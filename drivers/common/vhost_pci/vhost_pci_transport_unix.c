@@ -661,8 +661,17 @@ vhost_pci_peer_fd_close(int fd)
 	close(fd);
 }
 
+bool
+vhost_pci_peer_fd_is_unix(int fd)
+{
+	socklen_t bytes = sizeof(int);
+	int domain;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_UNIX;
+}
+
 void
-vhost_pci_notify_fd_signal(int fd, bool is_socket)
+vhost_pci_notify_fd_signal(int fd, enum vhost_pci_notify_way way)
 {
 	uint64_t one = 1;
 	int saved_errno = errno;
@@ -670,10 +679,18 @@ vhost_pci_notify_fd_signal(int fd, bool is_socket)
 
 	if (fd < 0)
 		return;
-	if (is_socket)
-		ret = send(fd, &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
-	else
+	switch (way) {
+	case VHOST_PCI_NOTIFY_WRITE:
 		ret = write(fd, &one, sizeof(one));
-	if (ret < 0)
-		errno = saved_errno;
+		break;
+	case VHOST_PCI_NOTIFY_SIGNAL:
+		ret = vhost_pci_notify_eventfd_signal(fd);
+		break;
+	default:
+		ret = send(fd, &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
+		break;
+	}
+	/* Who is full or gone is not told: nobody can do anything about it. */
+	(void)ret;
+	errno = saved_errno;
 }

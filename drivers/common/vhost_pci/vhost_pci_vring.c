@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
 
 /** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
@@ -298,7 +297,7 @@ vhost_pci_vring_set_broken(struct vhost_pci_vring *vr, enum vhost_pci_vring_erro
 		return;
 	vhost_pci_store_relaxed(&vr->error, error);
 	vhost_pci_store_relaxed(&vr->mode, VHOST_PCI_VRING_OFF);
-	vhost_pci_notify_fd_signal(vr->broken_fd, false);
+	vhost_pci_notify_fd_signal(vr->broken_fd, VHOST_PCI_NOTIFY_WRITE);
 }
 
 void
@@ -307,5 +306,5 @@ vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier)
 	if (notifier->doorbell != NULL)
 		vhost_pci_store_release(notifier->doorbell, notifier->value);
 	else
-		vhost_pci_notify_fd_signal(notifier->fd, notifier->is_socket);
+		vhost_pci_notify_fd_signal(notifier->fd, notifier->way);
 }

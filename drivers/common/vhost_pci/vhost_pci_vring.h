@@ -22,6 +22,7 @@
 
 #include "vhost_pci_barrier.h"
 #include "vhost_pci_mem.h"
+#include "vhost_pci_notify_fd.h"
 
 /** Largest queue size of either format (VIRTIO 2.7, 2.8). */
 #define VHOST_PCI_VRING_MAX_SIZE 32768
@@ -90,10 +91,10 @@ struct vhost_pci_seg {
  * transport, or a doorbell register of the adapter.
  */
 struct vhost_pci_notifier {
-	int fd;                      /**< Owned; -1: none. */
-	bool is_socket;              /**< Of a stream: User Mode Linux' pipes are such. */
-	volatile uint32_t *doorbell; /**< NULL: none. */
-	uint32_t value;              /**< Written to the doorbell. */
+	int fd;                        /**< Owned; -1: none. */
+	enum vhost_pci_notify_way way; /**< How the fd is written to. */
+	volatile uint32_t *doorbell;   /**< NULL: none. */
+	uint32_t value;                /**< Written to the doorbell. */
 };
 
 /** Events that a vring counts; see vhost_pci_count(). */
@@ -244,6 +245,9 @@ uint32_t vhost_pci_vring_get_base(const struct vhost_pci_vring *vr);
  * Stop all use of a vring and wait until a burst and the looks that are under way are over.
  *
  * Waits for at most one burst and one look of each thread; control may then change the vring.
+ * The wait has no bound of its own, and needs none: a burst takes no lock, makes no system call
+ * that waits (see vhost_pci_notify_fd.h), and walks no chain for longer than the queue size,
+ * whatever the peer does. What is left is a thread that is not run, for which the process stands.
  * Control thread.
  */
 void vhost_pci_vring_pause(struct vhost_pci_vring *vr);
