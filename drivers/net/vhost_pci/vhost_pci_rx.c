@@ -11,6 +11,7 @@
 #include "vhost_pci_features.h"
 #include "vhost_pci_offload.h"
 #include "vhost_pci_queue.h"
+#include "vhost_pci_rx_gather.h"
 
 /**
  * Segments held when another chain is taken, at most: what is then left in a vring's table is
@@ -27,107 +28,6 @@ enum rx_result {
 	RX_DROPPED, /**< It was dropped; to be returned to the front-end. */
 	RX_STOP,    /**< It can't be handled now, or not at all: back into the ring. */
 };
-
-/** Fill the stash, as far as the mempool allows; false if it stays empty. */
-static __rte_noinline bool
-rx_refill(struct vhost_pci_rxq *rxq)
-{
-	if (rte_mempool_get_bulk(rxq->pool, (void **)rxq->stash, VHOST_PCI_STASH) == 0)
-		rxq->nb_stash = VHOST_PCI_STASH;
-	else
-		/* What is left in the pool, one by one. */
-		while (rxq->nb_stash < VHOST_PCI_STASH &&
-				rte_mempool_get(rxq->pool, (void **)&rxq->stash[rxq->nb_stash]) ==
-						0)
-			rxq->nb_stash++;
-	return rxq->nb_stash > 0;
-}
-
-/** Take a fresh mbuf, of which only the length is to be set; NULL if there is none. */
-VHOST_PCI_ALWAYS_INLINE struct rte_mbuf *
-rx_mbuf(struct vhost_pci_rxq *rxq)
-{
-	struct rte_mbuf *m;
-
-	if (unlikely(rxq->nb_stash == 0) && !rx_refill(rxq))
-		return NULL;
-	m = rxq->stash[--rxq->nb_stash];
-	*(uint64_t *)RTE_PTR_ADD(m, VHOST_PCI_MBUF_REARM) = rxq->rearm;
-	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->vlan_tci = 0;
-	return m;
-}
-
-/** A place in a chain. */
-struct rx_cursor {
-	const struct vhost_pci_seg *seg;
-	uint32_t offset; /**< In seg. */
-};
-
-/** Copy bytes out of a chain, and move behind them; they are there. */
-static void
-rx_read(struct rx_cursor *cursor, uint8_t *dst, uint32_t len)
-{
-	uint32_t part;
-
-	while (len > 0) {
-		if (cursor->offset == cursor->seg->len) {
-			cursor->seg++;
-			cursor->offset = 0;
-			continue;
-		}
-		part = RTE_MIN(cursor->seg->len - cursor->offset, len);
-		memcpy(dst, cursor->seg->va + cursor->offset, part);
-		cursor->offset += part;
-		dst += part;
-		len -= part;
-	}
-}
-
-/** Move over bytes of a chain; they are there. */
-static void
-rx_skip(struct rx_cursor *cursor, uint32_t len)
-{
-	while (len > cursor->seg->len - cursor->offset) {
-		len -= cursor->seg->len - cursor->offset;
-		cursor->seg++;
-		cursor->offset = 0;
-	}
-	cursor->offset += len;
-}
-
-/** Copy a packet of any shape into as many mbufs as it needs; NULL if there are not enough. */
-static __rte_noinline struct rte_mbuf *
-rx_gather(struct vhost_pci_rxq *rxq, const struct vhost_pci_seg *seg, uint32_t offset, uint32_t len)
-{
-	struct rx_cursor cursor = { .seg = seg };
-	struct rte_mbuf *head = NULL, *last = NULL, *m;
-	uint32_t part;
-
-	rx_skip(&cursor, offset);
-	do {
-		m = rx_mbuf(rxq);
-		if (m == NULL) {
-			rte_pktmbuf_free(head);
-			return NULL;
-		}
-		part = RTE_MIN(len, rxq->room);
-		rx_read(&cursor, rte_pktmbuf_mtod(m, uint8_t *), part);
-		m->data_len = (uint16_t)part;
-		m->pkt_len = part;
-		if (head == NULL) {
-			head = m;
-		} else {
-			head->nb_segs++;
-			head->pkt_len += part;
-			last->next = m;
-		}
-		last = m;
-		len -= part;
-	} while (len > 0);
-	return head;
-}
 
 /** Copy a frame into one mbuf; short ones without a call. */
 VHOST_PCI_ALWAYS_INLINE void
@@ -188,7 +88,8 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 		if (likely(seg->len >= sizeof(hdr)))
 			memcpy(&hdr, seg->va, sizeof(hdr));
 		else
-			rx_read(&(struct rx_cursor){ .seg = seg }, (uint8_t *)&hdr, sizeof(hdr));
+			vhost_pci_rx_read(&(struct vhost_pci_rx_cursor){ .seg = seg },
+					(uint8_t *)&hdr, sizeof(hdr));
 		has_hdr = (hdr.flags | hdr.gso_type) != 0;
 	}
 	/* The common layouts: header and frame in one buffer, or one for each. */
@@ -197,11 +98,11 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 		offset = 0;
 	}
 	if (likely(seg->len - offset == len && seg->len > offset && len <= rxq->room)) {
-		m = rx_mbuf(rxq);
+		m = vhost_pci_rx_mbuf(rxq);
 		if (likely(m != NULL))
 			rx_copy(m, seg->va + offset, len);
 	} else {
-		m = rx_gather(rxq, seg, offset, len);
+		m = vhost_pci_rx_gather(rxq, (struct vhost_pci_rx_cursor){ seg, offset }, len);
 	}
 	if (unlikely(m == NULL)) {
 		rxq->stats.no_mbuf++;
