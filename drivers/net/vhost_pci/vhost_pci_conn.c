@@ -5,6 +5,7 @@
 #include "vhost_pci_conn.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "vhost_pci_drv_log.h"
@@ -14,6 +15,9 @@
 
 /** Messages handled at one go: EAL's interrupt thread serves other devices as well. */
 #define MESSAGE_BATCH 64
+
+/** Number of the next connection of this process: none is used twice. */
+static uint64_t next_conn_id = 1;
 
 int
 vhost_pci_conn_open(struct vhost_pci_port *port, struct vhost_pci_transport *transport)
@@ -27,9 +31,11 @@ vhost_pci_conn_open(struct vhost_pci_port *port, struct vhost_pci_transport *tra
 		vhost_pci_conn_close(port);
 		return ret;
 	}
+	port->conn_id = __atomic_fetch_add(&next_conn_id, 1, __ATOMIC_RELAXED);
 	port->stats.connections++;
 	vhost_pci_trace_connected(vhost_pci_port_id(port));
-	DRV_LOG(INFO, "%s: front-end connected", vhost_pci_port_name(port));
+	DRV_LOG(INFO, "%s: front-end connected, connection %" PRIu64, vhost_pci_port_name(port),
+			port->conn_id);
 	return 0;
 }
 

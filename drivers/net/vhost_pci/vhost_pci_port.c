@@ -24,20 +24,33 @@
 #include "vhost_pci_transport_unix.h"
 #include "vhost_pci_unread.h"
 
-/**
- * Tell the application what has changed. Port not locked, and not to be used: a callback may have
- * closed it.
- */
-static void
-port_notify(struct rte_eth_dev *eth_dev, const struct vhost_pci_port *port, bool link_changed,
-		bool queue_changed)
+/** What an application is to be told. */
+struct port_news {
+	bool link_changed;
+	bool queue_changed;
+	bool removed;
+};
+
+/** Take what is to be told. Port locked. */
+static struct port_news
+port_take_news(struct vhost_pci_port *port)
 {
-	if (link_changed)
-		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_INTR_LSC, NULL);
+	struct port_news news = { port->link_changed, port->queue_changed, port->removed };
+
+	port->link_changed = false;
+	port->queue_changed = false;
+	port->removed = false;
+	return news;
+}
+
+/** Deliver an event, unless a callback of an earlier one has closed the port. */
+static void
+port_notify(struct rte_eth_dev *eth_dev, const struct vhost_pci_port *port,
+		enum rte_eth_event_type event)
+{
 	/* The port is compared, not looked into. */
-	if (queue_changed && eth_dev->state == RTE_ETH_DEV_ATTACHED &&
-			eth_dev->data->dev_private == port)
-		rte_eth_dev_callback_process(eth_dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
+	if (eth_dev->state == RTE_ETH_DEV_ATTACHED && eth_dev->data->dev_private == port)
+		rte_eth_dev_callback_process(eth_dev, event, NULL);
 }
 
 /** The callback of EAL's interrupt thread for all events of a port. */
@@ -48,7 +61,7 @@ port_event(void *arg)
 	struct rte_eth_dev *eth_dev = port->eth_dev;
 	struct epoll_event ready[VHOST_PCI_NB_EVENTS];
 	bool is_ready[VHOST_PCI_NB_EVENTS] = { false };
-	bool link_changed, queue_changed;
+	struct port_news news;
 	int i, nb;
 
 	vhost_pci_port_lock(port);
@@ -61,14 +74,16 @@ port_event(void *arg)
 			port->event_fn[i](port);
 	}
 	vhost_pci_intr_wake_changed(port);
-	link_changed = port->link_changed;
-	queue_changed = port->queue_changed;
-	port->link_changed = false;
-	port->queue_changed = false;
+	news = port_take_news(port);
 	vhost_pci_port_unlock(port);
 
 	/* Last of all: a callback may close the port. */
-	port_notify(eth_dev, port, link_changed, queue_changed);
+	if (news.link_changed)
+		port_notify(eth_dev, port, RTE_ETH_EVENT_INTR_LSC);
+	if (news.queue_changed)
+		port_notify(eth_dev, port, RTE_ETH_EVENT_QUEUE_STATE);
+	if (news.removed)
+		port_notify(eth_dev, port, RTE_ETH_EVENT_INTR_RMV);
 }
 
 int

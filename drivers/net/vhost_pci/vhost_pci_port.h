@@ -115,7 +115,8 @@ struct vhost_pci_port {
 	/* Under the lock. */
 	pthread_mutex_t lock;
 	struct vhost_pci_transport *transport; /**< NULL: no front-end. */
-	struct vhost_pci_rxq **rxq;            /**< By queue id; NULL: not set up. */
+	uint64_t conn_id; /**< Of the last connection, in this process; 0: there was none. */
+	struct vhost_pci_rxq **rxq; /**< By queue id; NULL: not set up. */
 	struct vhost_pci_txq **txq;
 	int *unread_kick;    /**< By Rx queue id: copy of the kick fd where nobody reads, or -1. */
 	uint16_t nb_unread;  /**< Of those that are not -1. */
@@ -123,6 +124,7 @@ struct vhost_pci_port {
 	bool started;        /**< Between dev_start and dev_stop. */
 	bool admin_up;       /**< Not set down with dev_set_link_down. */
 	bool link_changed;   /**< LSC event to be delivered. */
+	bool removed;        /**< Removal event to be delivered: the port is not used again. */
 	bool queue_changed;  /**< Queue state event to be delivered. */
 	uint16_t app_mtu;    /**< The application's, which is in force without the front-end's. */
 	uint16_t peer_mtu;   /**< From NET_SET_MTU; 0: none. */

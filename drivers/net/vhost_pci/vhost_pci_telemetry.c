@@ -170,6 +170,7 @@ add_port(struct vhost_pci_port *port, struct rte_tel_data *dict)
 	rte_tel_data_add_dict_string(dict, "name", vhost_pci_port_name(port));
 	rte_tel_data_add_dict_string(dict, "front_door", port->door->name);
 	rte_tel_data_add_dict_int(dict, "connected", port->transport != NULL);
+	VHOST_PCI_TEL_ADD_UINT(dict, "connection_id", port->conn_id);
 	rte_tel_data_add_dict_int(dict, "ready", vhost_pci_session_is_ready(port->session));
 	add_hex(dict, "features_offered", port->features);
 	add_hex(dict, "features", vhost_pci_session_features(port->session));

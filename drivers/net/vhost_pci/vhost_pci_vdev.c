@@ -11,6 +11,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
+#include "vhost_pci_hub.h"
 #include "vhost_pci_socket.h"
 #include "vhost_pci_vring.h"
 
@@ -30,12 +32,18 @@
 #define ARG_PACKED          "packed"
 #define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
 #define ARG_MAC             "mac"
+#define ARG_MAX_CLIENTS     "max-clients"
+#define ARG_STATIC_PORTS    "static-ports"
+#define ARG_CLIENT_PORT     "client-port"
 
 /** Everything that devargs say. */
 struct vdev_args {
 	const char *name; /**< Of the device, for messages. */
 	const char *iface;
 	bool client;
+	uint16_t max_clients; /**< Front-ends of the listener. */
+	uint16_t nb_static;   /**< Ports of it that are made at once; 0: all. */
+	uint16_t client_port; /**< Which of them this is, 0 the first. */
 	struct vhost_pci_port_config config;
 };
 
@@ -55,6 +63,9 @@ static const char *const valid_args[] = {
 	ARG_PACKED,
 	ARG_LEGACY_OL_FLAGS,
 	ARG_MAC,
+	ARG_MAX_CLIENTS,
+	ARG_STATIC_PORTS,
+	ARG_CLIENT_PORT,
 	NULL,
 };
 
@@ -135,6 +146,13 @@ parse_arg(const char *key, const char *value, void *opaque)
 		return parse_bool(args, key, value, &config->legacy_ol_flags);
 	if (strcmp(key, ARG_MAC) == 0)
 		return parse_mac(args, value);
+	if (strcmp(key, ARG_MAX_CLIENTS) == 0)
+		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS, &args->max_clients);
+	if (strcmp(key, ARG_STATIC_PORTS) == 0)
+		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS, &args->nb_static);
+	if (strcmp(key, ARG_CLIENT_PORT) == 0)
+		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS - 1,
+				&args->client_port);
 	if (strcmp(key, ARG_QUEUES) == 0)
 		return parse_count(args, key, value, VHOST_PCI_MAX_QUEUE_PAIRS,
 				&config->max_queue_pairs);
@@ -160,15 +178,142 @@ parse_args(struct vdev_args *args, const struct rte_kvargs *kvlist)
 		DRV_LOG(ERR, "%s: " ARG_IFACE "=<path of the socket> is missing", args->name);
 		return -EINVAL;
 	}
+	if (args->nb_static == 0)
+		args->nb_static = args->max_clients;
+	if (args->client && args->max_clients > 1) {
+		DRV_LOG(ERR,
+				"%s: " ARG_CLIENT "=1 has no listener that " ARG_MAX_CLIENTS
+				" could be of",
+				args->name);
+		return -EINVAL;
+	}
+	if (args->nb_static > args->max_clients || args->client_port >= args->max_clients) {
+		DRV_LOG(ERR,
+				"%s: " ARG_STATIC_PORTS " or " ARG_CLIENT_PORT
+				" is more than " ARG_MAX_CLIENTS "=%u has",
+				args->name, args->max_clients);
+		return -EINVAL;
+	}
 	return 0;
 }
 
+/** The name of a listener's port: that of the first, and a number. Returns 0 or -ENAMETOOLONG. */
 static int
-vdev_create(struct rte_vdev_device *vdev, const struct vdev_args *args)
+client_port_name(char *name, size_t size, const char *first, uint16_t index)
+{
+	int len = snprintf(name, size, "%s_%u", first, index);
+
+	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
+}
+
+/** Make another port of a listener, a device of its own; see struct vhost_pci_hub_config. */
+static int
+make_client_port(const char *first, const char *first_args, uint16_t index)
+{
+	char name[RTE_DEV_NAME_MAX_LEN];
+	char *args;
+	int ret;
+
+	ret = client_port_name(name, sizeof(name), first, index);
+	if (ret == 0 && asprintf(&args, "%s," ARG_CLIENT_PORT "=%u", first_args, index) < 0)
+		ret = -ENOMEM;
+	if (ret == 0) {
+		ret = rte_vdev_init(name, args);
+		free(args);
+	}
+	if (ret < 0)
+		DRV_LOG(ERR, "%s: can't make port %u of " ARG_MAX_CLIENTS ": %s", first, index,
+				strerror(-ret));
+	return ret;
+}
+
+/** Unmake the ports of a listener that are numbered from 1 to below an index. */
+static void
+unmake_client_ports(const char *first, uint16_t index)
+{
+	char name[RTE_DEV_NAME_MAX_LEN];
+
+	while (--index > 0)
+		if (client_port_name(name, sizeof(name), first, index) == 0)
+			rte_vdev_uninit(name);
+}
+
+/** Make the ports of a listener besides the first: those that are not there already. */
+static int
+make_client_ports(const struct vdev_args *args, const char *devargs)
+{
+	uint16_t i;
+	int ret;
+
+	for (i = 1; i < args->nb_static; i++) {
+		if (vhost_pci_hub_has(args->name, i))
+			continue;
+		ret = make_client_port(args->name, devargs, i);
+		if (ret < 0) {
+			unmake_client_ports(args->name, i);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/** The name of the first port of a listener, from that of one of the others. */
+static void
+first_port_name(const struct vdev_args *args, char *first, size_t size)
+{
+	snprintf(first, size, "%s", args->name);
+	if (args->client_port > 0 && strrchr(first, '_') != NULL)
+		*strrchr(first, '_') = '\0';
+}
+
+/** Make one of the ports that share a listener. */
+static int
+vdev_create_shared(struct rte_vdev_device *vdev, struct vdev_args *args)
+{
+	char first[RTE_DEV_NAME_MAX_LEN];
+	const struct vhost_pci_hub_config config = {
+		.path = args->iface,
+		.name = first,
+		.args = args->client_port == 0 ? rte_vdev_device_args(vdev) : NULL,
+		.max_clients = args->max_clients,
+		.nb_static = args->nb_static,
+		.make = make_client_port,
+	};
+	struct vhost_pci_hub_member *member;
+	int ret;
+
+	first_port_name(args, first, sizeof(first));
+	ret = vhost_pci_hub_join(&config, args->client_port, &member);
+	if (ret == -ENODEV)
+		DRV_LOG(ERR, "%s: " ARG_CLIENT_PORT " is for ports that %s makes", args->name,
+				first);
+	if (ret < 0)
+		return ret;
+	args->config.removable = args->client_port >= args->nb_static;
+	/* One address for each: they count up. */
+	if (args->config.has_mac)
+		args->config.mac.addr_bytes[RTE_ETHER_ADDR_LEN - 1] += args->client_port;
+	ret = vhost_pci_ethdev_create(&vdev->device, &args->config, &vhost_pci_hub_ops, member);
+	if (ret < 0) {
+		vhost_pci_hub_ops.free(member);
+		return ret;
+	}
+	if (args->client_port > 0)
+		return 0;
+	ret = make_client_ports(args, config.args);
+	if (ret < 0)
+		vhost_pci_ethdev_destroy(args->name);
+	return ret;
+}
+
+static int
+vdev_create(struct rte_vdev_device *vdev, struct vdev_args *args)
 {
 	struct vhost_pci_socket *sock;
 	int ret;
 
+	if (args->max_clients > 1)
+		return vdev_create_shared(vdev, args);
 	ret = vhost_pci_socket_create(args->iface, args->client, args->name, &sock);
 	if (ret < 0)
 		return ret;
@@ -183,6 +328,7 @@ vdev_probe(struct rte_vdev_device *vdev)
 {
 	struct vdev_args args = {
 		.name = rte_vdev_device_name(vdev),
+		.max_clients = 1,
 		.config = {
 			.max_queue_pairs = 1,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
@@ -227,4 +373,5 @@ RTE_PMD_REGISTER_VDEV(net_vpci, vdev_driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 		ARG_IFACE "=<path> " ARG_CLIENT "=<0|1> " ARG_QUEUES "=<int> " ARG_MAX_QUEUE_SIZE
 			  "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
-			  "=<0|1> " ARG_MAC "=<addr>");
+			  "=<0|1> " ARG_MAC "=<addr> " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS
+			  "=<int>");
