@@ -112,6 +112,12 @@ adapter_fe_log_changed(void *opaque, uint64_t size_bytes)
 	return size_bytes > adapter->log_words * sizeof(uint64_t) ? -E2BIG : 0;
 }
 
+static int
+adapter_fe_peer_said(void *opaque)
+{
+	return adapter_peer_said(opaque);
+}
+
 static enum frontend_relayed
 adapter_fe_relay(void *opaque, const struct vhost_pci_msg *msg, bool is_answered)
 {
@@ -132,6 +138,7 @@ static const struct frontend_ops adapter_frontend_ops = {
 	.event_changed = adapter_fe_event_changed,
 	.merge_log = adapter_fe_merge_log,
 	.log_changed = adapter_fe_log_changed,
+	.peer_said = adapter_fe_peer_said,
 	.relay = adapter_fe_relay,
 	.closed = adapter_fe_closed,
 };
@@ -363,6 +370,7 @@ adapter_link(struct adapter *adapter, struct frontend *frontend)
 
 	adapter->frontend = frontend;
 	adapter->is_ending = false;
+	adapter->told_local = VHOST_PCI_ADAPTER_PEER_INIT;
 	adapter->stats.sessions++;
 	frontend_set_owner(frontend, &adapter_frontend_ops, adapter);
 	if (record->dirty_log.size_bytes > adapter->log_words * sizeof(uint64_t))

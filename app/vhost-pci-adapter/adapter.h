@@ -28,6 +28,7 @@ struct adapter_config {
 	uint64_t protocol_features; /**< offered to front-ends */
 	unsigned int nb_vrings;     /**< 1 to VHOST_PCI_ADAPTER_VRINGS_MAX */
 	enum vfu_pci_irq irq;
+	bool dialect;          /**< front-ends may turn the peer connection off [section 14] */
 	bool is_static;        /**< memory was known before a front-end [F_STATIC] */
 	uint64_t gpa_end;      /**< guest-physical addresses the log shall cover; 0: no log */
 	unsigned int reply_ms; /**< limit for a reply of the driver; 0: the default, 5000 */

@@ -3,6 +3,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include <linux/vhost_types.h>
 
@@ -91,6 +92,85 @@ adapter_connect_all(struct adapter *adapter)
 		adapter_connect_vring(adapter, i);
 }
 
+/* Peer connection [section 14] */
+
+/* Whether both sides know of it: a front-end that speaks the dialect, a driver with the feature. */
+static bool
+adapter_speaks_peer(const struct adapter *adapter)
+{
+	return adapter->frontend != NULL && frontend_record(adapter->frontend)->is_dialect &&
+			(adapter->regs.driver_features_lo & VHOST_PCI_ADAPTER_F_PEER_CONNECTION);
+}
+
+/* The front-end's side, as the state that is shown has it [ADP-14.1]. */
+static uint32_t
+adapter_peer(const struct adapter *adapter)
+{
+	if (adapter->regs.conn_state != VHOST_PCI_ADAPTER_CONN_CONNECTED)
+		return VHOST_PCI_ADAPTER_PEER_INIT;
+	return adapter_speaks_peer(adapter) ? frontend_record(adapter->frontend)->peer
+					    : VHOST_PCI_ADAPTER_PEER_ON;
+}
+
+/* Tell the front-end of the driver's side, once for each change. */
+static void
+adapter_tell_local(struct adapter *adapter)
+{
+	uint32_t local = VHOST_PCI_ADAPTER_PEER_INIT;
+
+	if (adapter->frontend == NULL || adapter->is_ending || !adapter_speaks_peer(adapter))
+		return;
+	if (adapter->regs.conn_state == VHOST_PCI_ADAPTER_CONN_CONNECTED)
+		local = adapter->regs.local_connection;
+	if (local == adapter->told_local)
+		return;
+	adapter->told_local = local;
+	frontend_tell_peer(adapter->frontend, local);
+}
+
+void
+adapter_local_changed(struct adapter *adapter)
+{
+	adapter_tell_local(adapter);
+}
+
+int
+adapter_peer_said(struct adapter *adapter)
+{
+	struct vhost_pci_adapter_regs *regs = &adapter->regs;
+	uint32_t peer;
+
+	if (regs->conn_state != VHOST_PCI_ADAPTER_CONN_CONNECTED)
+		return 0;
+	if (!adapter_speaks_peer(adapter))
+		return -ENOTSUP;
+	adapter_tell_local(adapter);
+	peer = adapter_peer(adapter);
+	if (peer != regs->peer_connection) {
+		regs->peer_connection = peer;
+		regs->conn_generation++;
+		adapter_event(adapter);
+	}
+	return peer == VHOST_PCI_ADAPTER_PEER_ON &&
+			regs->local_connection == VHOST_PCI_ADAPTER_PEER_ON;
+}
+
+/* Show what a session's front-end says that it is [ADP-12.5]. */
+static void
+adapter_show_frontend(struct adapter *adapter, uint64_t conn_id)
+{
+	struct vhost_pci_adapter_regs *regs = &adapter->regs;
+	struct vhost_user_dev_info none = { 0 };
+	const struct vhost_user_dev_info *info = conn_id != 0
+			? &frontend_record(adapter->frontend)->dev_info
+			: &none;
+
+	regs->conn_id_lo = (uint32_t)conn_id;
+	regs->conn_id_hi = conn_id >> 32;
+	regs->virtio_id = info->virtio_id != 0 ? info->virtio_id : adapter->config.virtio_id;
+	memcpy(regs->uuid, info->uuid, sizeof(regs->uuid));
+}
+
 /* Show another state [ADP-12.3, ADP-12.4, ADP-14.1]; the event is the caller's to give. */
 static void
 adapter_set_state(struct adapter *adapter, enum vhost_pci_adapter_conn state)
@@ -103,16 +183,13 @@ adapter_set_state(struct adapter *adapter, enum vhost_pci_adapter_conn state)
 			state_names[state], state_names[regs->conn_state]);
 	regs->conn_state = state;
 	if (state != VHOST_PCI_ADAPTER_CONN_DISCONNECTED) {
-		uint64_t id = adapter->frontend != NULL && state != VHOST_PCI_ADAPTER_CONN_RETIRED
-				? frontend_conn_id(adapter->frontend)
-				: 0;
+		bool is_none = adapter->frontend == NULL || state == VHOST_PCI_ADAPTER_CONN_NONE ||
+				state == VHOST_PCI_ADAPTER_CONN_RETIRED;
 
-		regs->conn_id_lo = (uint32_t)id;
-		regs->conn_id_hi = id >> 32;
+		adapter_show_frontend(adapter, is_none ? 0 : frontend_conn_id(adapter->frontend));
 	}
-	regs->peer_connection = state == VHOST_PCI_ADAPTER_CONN_CONNECTED
-			? VHOST_PCI_ADAPTER_PEER_ON
-			: VHOST_PCI_ADAPTER_PEER_INIT;
+	regs->peer_connection = adapter_peer(adapter);
+	adapter_tell_local(adapter);
 	regs->conn_generation++;
 	adapter_connect_all(adapter);
 	adapter_event(adapter);
@@ -152,6 +229,9 @@ adapter_driver_can(const struct adapter *adapter, const struct record *record)
 	if (regs->driver_features_lo & VHOST_PCI_ADAPTER_F_LOG)
 		features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	if ((record->features & ~features) || (record->protocol_features & ~protocol))
+		return false;
+	if (record->peer_is_said &&
+			!(regs->driver_features_lo & VHOST_PCI_ADAPTER_F_PEER_CONNECTION))
 		return false;
 	for (unsigned int i = regs->driver_cap_vrings; i < record->nb_vrings; i++) {
 		if (record->vrings[i].kick.is_set)

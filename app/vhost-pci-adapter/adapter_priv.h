@@ -63,6 +63,7 @@ struct adapter {
 	bool is_shown;             /**< the state speaks of it */
 	bool is_ending;            /**< its session is over, frontend_closed() on its way */
 	bool is_retiring;
+	uint32_t told_local; /**< the driver's side of the peer connection, as it was told */
 
 	/* the relay */
 	struct vhost_pci_msgring f2b;
@@ -95,6 +96,10 @@ void adapter_event(struct adapter *adapter);
 void adapter_update(struct adapter *adapter);
 /** The driver has written DRIVER_READY. */
 void adapter_driver_ready(struct adapter *adapter);
+/** The driver has written LOCAL_CONNECTION, to another value [ADP-14.2]. */
+void adapter_local_changed(struct adapter *adapter);
+/** The front-end has sent SET_PEER_CONNECTION; as the peer_said of struct frontend_ops. */
+int adapter_peer_said(struct adapter *adapter);
 /** The driver has written RELEASE or CLOSE [section 12.2]. */
 void adapter_control(struct adapter *adapter, uint32_t value);
 /** A ring is corrupted: only a reset ends that [ADP-8.12]. */

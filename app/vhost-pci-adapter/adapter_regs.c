@@ -83,8 +83,11 @@ static void
 write_local_connection(struct adapter *adapter, uint32_t value)
 {
 	/* [ADP-14.2] */
-	if (value == VHOST_PCI_ADAPTER_PEER_OFF || value == VHOST_PCI_ADAPTER_PEER_ON)
-		adapter->regs.local_connection = value;
+	if ((value != VHOST_PCI_ADAPTER_PEER_OFF && value != VHOST_PCI_ADAPTER_PEER_ON) ||
+			value == adapter->regs.local_connection)
+		return;
+	adapter->regs.local_connection = value;
+	adapter_local_changed(adapter);
 }
 
 /** A register that can be written. */
@@ -313,6 +316,8 @@ adapter_regs_init(struct adapter *adapter)
 
 	if (adapter->log != NULL)
 		device_features |= VHOST_PCI_ADAPTER_F_LOG;
+	if (config->dialect)
+		device_features |= VHOST_PCI_ADAPTER_F_PEER_CONNECTION;
 	if (config->is_static)
 		device_features |= VHOST_PCI_ADAPTER_F_STATIC;
 	regs->magic = VHOST_PCI_ADAPTER_MAGIC;

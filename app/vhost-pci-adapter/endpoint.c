@@ -70,6 +70,14 @@ waiting_log_changed(void *opaque, uint64_t size_bytes)
 	return 0;
 }
 
+/* There is no driver that could want packets. */
+static int
+waiting_peer_said(void *opaque)
+{
+	(void)opaque;
+	return 0;
+}
+
 static enum frontend_relayed
 waiting_relay(void *opaque, const struct vhost_pci_msg *msg, bool is_answered)
 {
@@ -95,6 +103,7 @@ static const struct frontend_ops waiting_ops = {
 	.event_changed = waiting_event_changed,
 	.merge_log = waiting_merge_log,
 	.log_changed = waiting_log_changed,
+	.peer_said = waiting_peer_said,
 	.relay = waiting_relay,
 	.closed = waiting_closed,
 };
@@ -146,6 +155,8 @@ endpoint_begin(struct endpoint *endpoint, int fd)
 		.protocol_features = endpoint->protocol_features,
 		.nb_vrings = endpoint->nb_vrings,
 		.require_seals = endpoint->config.require_seals,
+		.dialect = endpoint->config.dialect,
+		.virtio_id = endpoint->config.virtio_id,
 	};
 	struct frontend *frontend;
 

@@ -35,6 +35,7 @@ struct endpoint_config {
 	unsigned int nb_vrings;
 	unsigned int max_frontends;
 	enum vfu_pci_irq irq;
+	bool dialect;           /**< front-ends may speak the vhost-pci dialect */
 	bool log;               /**< front-ends can be migrated */
 	bool require_seals;     /**< refuse memory that can become shorter */
 	unsigned int linger_ms; /**< an adapter without front-end is kept as long */

@@ -108,6 +108,7 @@ endpoint_new_adapter(struct endpoint *endpoint, const struct window *window, uin
 		.nb_vrings = config->nb_vrings,
 		.irq = config->irq,
 		.is_static = config->peer_memory != NULL,
+		.dialect = config->dialect,
 		.gpa_end = config->log ? gpa_end : 0,
 		.reply_ms = config->reply_ms,
 	};

@@ -137,6 +137,23 @@ frontend_dispatch(struct frontend *frontend, struct vhost_pci_msg *msg)
 		frontend_answer(frontend, &msg->hdr, index);
 }
 
+/* A request that only a header of version 2 has. */
+static void
+frontend_handle_dialect(struct frontend *frontend, struct vhost_pci_msg *msg)
+{
+	g_autofree char *reason = NULL;
+	struct vhost_pci_msg reply;
+	int ret = frontend_dialect_handle(frontend, msg, &reply);
+
+	if (ret > 0)
+		frontend_send(frontend, &reply);
+	if (ret >= 0)
+		return;
+	reason = g_strdup_printf("request %u of the vhost-pci dialect can't be accepted: %s",
+			msg->hdr.request, strerror(-ret));
+	frontend_close(frontend, reason);
+}
+
 static void
 frontend_handle(struct frontend *frontend, struct vhost_pci_msg *msg)
 {
@@ -144,6 +161,14 @@ frontend_handle(struct frontend *frontend, struct vhost_pci_msg *msg)
 	int error;
 
 	frontend->stats.messages++;
+	if (vhost_pci_codec_is_dialect(&msg->hdr))
+		frontend->record.is_dialect = true;
+	if (vhost_pci_codec_is_dialect_request(&msg->hdr)) {
+		frontend_handle_dialect(frontend, msg);
+		return;
+	}
+	/* [ADP-9.1]: all others are the same, and relayed with headers of version 1 */
+	msg->hdr.flags = (msg->hdr.flags & ~VHOST_USER_VERSION_MASK) | VHOST_USER_VERSION;
 	if (msg->hdr.request == VHOST_USER_RESET_OWNER) {
 		/* "deprecated ... the back-end must ignore" */
 		vhost_pci_msg_close_fds(msg);
@@ -203,6 +228,8 @@ frontend_create(int fd, const struct frontend_config *config, const struct front
 	fe->ops = ops;
 	fe->opaque = opaque;
 	fe->transport = transport;
+	if (config->dialect)
+		vhost_pci_unix_set_dialect(transport, config->conn_id);
 	record_init(&fe->record, config->nb_vrings);
 	frontend_update_watch(fe);
 	*frontend = fe;
@@ -288,6 +315,19 @@ frontend_reply(struct frontend *frontend, struct vhost_pci_msg *reply)
 	frontend_send(frontend, reply);
 	frontend_update_watch(frontend);
 	return 0;
+}
+
+void
+frontend_tell_peer(struct frontend *frontend, uint32_t peer)
+{
+	struct vhost_pci_msg msg = {
+		.hdr = { VHOST_USER_SET_PEER_CONNECTION, VHOST_USER_VERSION_2,
+				sizeof(msg.payload.u64) },
+		.payload.u64 = peer,
+	};
+
+	if (frontend->record.is_dialect && !frontend->is_closing)
+		frontend_send(frontend, &msg);
 }
 
 void

@@ -25,6 +25,8 @@ struct frontend_config {
 	uint64_t protocol_features;
 	unsigned int nb_vrings;
 	bool require_seals; /**< refuse memory that can become shorter */
+	bool dialect;       /**< headers of version 2 are taken, with the requests they add */
+	uint16_t virtio_id; /**< the type of device that is served; 0: any */
 };
 
 /** What became of a message that was handed over for the driver. */
@@ -46,6 +48,13 @@ struct frontend_ops {
 	void (*merge_log)(void *opaque);
 	/** The log is another. @return 0; -errno for one that the window can't serve. */
 	int (*log_changed)(void *opaque, uint64_t size_bytes);
+	/**
+	 * The front-end has said something of the peer connection, which the record has already.
+	 *
+	 * @return 1: the channel is established; 0: it is not; -ENOTSUP: the driver does not know
+	 *	   of peer connections, and nothing was said.
+	 */
+	int (*peer_said)(void *opaque);
 	/**
 	 * A message for the driver, while frontend_set_relaying() is on. The record has it already.
 	 *
@@ -100,6 +109,9 @@ int64_t frontend_pending_since(const struct frontend *frontend);
  * @return 0; -EPROTO for a reply that does not fit the request [ADP-9.17].
  */
 int frontend_reply(struct frontend *frontend, struct vhost_pci_msg *reply);
+
+/** Tell a front-end that speaks the dialect what the driver's side wants: VHOST_USER_PEER_*. */
+void frontend_tell_peer(struct frontend *frontend, uint32_t peer);
 
 /** Answer the request that waits in place of the driver [ADP-9.15]. */
 void frontend_answer_pending(struct frontend *frontend);

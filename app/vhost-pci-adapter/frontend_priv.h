@@ -63,6 +63,15 @@ int frontend_msg_record(struct frontend *frontend, struct vhost_pci_msg *msg);
 int frontend_msg_answer(struct frontend *frontend, const struct vhost_user_hdr *request,
 		uint32_t index, struct vhost_pci_msg *reply);
 
+/**
+ * Handle one of the requests that a header of version 2 has, all of which are the device's to
+ * answer [ADP-14.4].
+ *
+ * @return 1: send @p reply; 0: nothing is to be sent; -errno for what can't be accepted.
+ */
+int frontend_dialect_handle(struct frontend *frontend, const struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+
 /** Whether a request is to be answered [ADP-9.12]. */
 bool frontend_msg_wants_reply(const struct frontend *frontend, const struct vhost_user_hdr *hdr);
 

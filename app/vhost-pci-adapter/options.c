@@ -32,7 +32,7 @@
 /** Settings of an endpoint as text, from either source; NULL: not set. */
 struct endpoint_text {
 	char *listen, *connect, *socket_dir, *peer_memory, *qmp, *bus, *interrupts;
-	char *features, *protocol_features;
+	char *features, *protocol_features, *dialect;
 	int queues, max_frontends, linger, virtio_id, reply_timeout, grace;
 	gboolean no_log, require_seals;
 };
@@ -66,6 +66,8 @@ static const struct endpoint_setting settings[] = {
 	SETTING("features", STRING, features, "Virtio features that are offered", "MASK"),
 	SETTING("protocol-features", STRING, protocol_features,
 			"Protocol features that are offered", "MASK"),
+	SETTING("dialect", STRING, dialect, "Take a dialect of vhost-user as well: vhost-pci",
+			"NAME"),
 	SETTING("max-frontends", INT, max_frontends,
 			"Front-ends on a listening socket (default 256)", "N"),
 	SETTING("linger", INT, linger,
@@ -104,6 +106,7 @@ endpoint_text_clear(struct endpoint_text *text)
 	g_free(text->interrupts);
 	g_free(text->features);
 	g_free(text->protocol_features);
+	g_free(text->dialect);
 }
 
 static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -232,6 +235,9 @@ add_endpoint(struct options *options, const char *name, const struct endpoint_te
 	endpoint->buses = text->bus != NULL ? g_strsplit(text->bus, ",", -1) : NULL;
 	config->log = !text->no_log;
 	config->require_seals = text->require_seals;
+	config->dialect = text->dialect != NULL;
+	if (text->dialect != NULL && strcmp(text->dialect, "vhost-pci") != 0)
+		return fail(error, "dialect: '%s' is none of vhost-pci", text->dialect);
 	config->protocol_features = VHOST_PCI_ADAPTER_NET_PROTOCOL & PROTOCOL_POSSIBLE;
 	if ((text->listen == NULL) == (text->connect == NULL))
 		return fail(error, "endpoint %s: one of listen and connect is needed", name);

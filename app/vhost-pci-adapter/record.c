@@ -18,6 +18,7 @@ record_init(struct record *record, unsigned int nb_vrings)
 	memset(record, 0, sizeof(*record));
 	record->nb_vrings = nb_vrings;
 	record->log_event.fd = -1;
+	record->peer = VHOST_USER_PEER_INIT;
 	record->regions = g_new0(struct record_region, RECORD_REGIONS);
 	window_init(&record->window);
 	for (unsigned int i = 0; i < VHOST_PCI_ADAPTER_VRINGS_MAX; i++) {

@@ -67,7 +67,11 @@ struct record {
 	uint64_t protocol_features;
 	uint64_t mtu;
 	uint64_t status;
-	struct window window; /**< the files the regions are in */
+	struct vhost_user_dev_info dev_info; /**< all 0: not known */
+	bool is_dialect;                     /**< a message had a header of version 2 */
+	bool peer_is_said;                   /**< SET_PEER_CONNECTION has come */
+	uint32_t peer;                       /**< VHOST_USER_PEER_*, as the front-end said */
+	struct window window;                /**< the files the regions are in */
 	unsigned int nb_regions;
 	struct record_region *regions; /**< RECORD_REGIONS of them */
 	struct vhost_user_log log;

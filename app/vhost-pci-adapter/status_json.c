@@ -134,12 +134,39 @@ add_vring(JsonBuilder *json, unsigned int index, const struct record_vring *vrin
 	json_builder_end_object(json);
 }
 
+static const char *const peer_names[] = {
+	[VHOST_USER_PEER_OFF] = "off",
+	[VHOST_USER_PEER_ON] = "on",
+	[VHOST_USER_PEER_INIT] = "init",
+};
+
+/* As RFC 4122 writes it; null where it is not known. */
+static void
+add_uuid(JsonBuilder *json, const uint8_t *uuid)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	uint8_t any = 0;
+
+	for (unsigned int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			g_string_append_c(text, '-');
+		g_string_append_printf(text, "%02x", uuid[i]);
+		any |= uuid[i];
+	}
+	add_string(json, "uuid", any != 0 ? text->str : NULL);
+}
+
 static void
 add_record(JsonBuilder *json, const struct record *record)
 {
 	add_hex(json, "features", record->features);
 	add_hex(json, "protocol-features", record->protocol_features);
 	add_hex(json, "status", record->status);
+	add_int(json, "virtio-id", record->dev_info.virtio_id);
+	add_uuid(json, record->dev_info.uuid);
+	add_string(json, "peer-connection",
+			record->is_dialect ? peer_names[MIN(record->peer, VHOST_USER_PEER_INIT)]
+					   : NULL);
 	add_bool(json, "logging", record->dirty_log.map != NULL);
 	json_builder_set_member_name(json, "regions");
 	json_builder_begin_array(json);
