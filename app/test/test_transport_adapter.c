@@ -31,7 +31,8 @@ test_good_device_is_initialized_in_order(void **state)
 					VHOST_PCI_ADAPTER_STATUS_DRIVER_READY);
 	/* Of the features on offer, those that it knows. */
 	assert_int_equal(f->regs->driver_features_lo,
-			VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG);
+			VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG |
+					VHOST_PCI_ADAPTER_F_PEER_CONNECTION);
 	assert_int_equal(f->regs->driver_features_hi, 0);
 	assert_int_equal(f->regs->driver_cap_features_hi, ADP_RIG_FEATURES >> 32);
 	assert_int_equal(f->regs->driver_cap_protocol_lo, ADP_RIG_PROTOCOL);
@@ -40,6 +41,58 @@ test_good_device_is_initialized_in_order(void **state)
 	assert_int_equal(f->vring_regs[0].vector, VHOST_PCI_ADAPTER_NO_VECTOR);
 	assert_int_equal(f->vring_regs[3].vector, 2);
 	assert_int_equal(vhost_pci_adp_poll(f->adp, f->now_ms), VHOST_PCI_ADP_IDLE);
+}
+
+/** Peer connection: only both sides make it, whoever says so first [ADP-14.3]. */
+static void
+test_peer_connection_takes_both_sides(void **state)
+{
+	struct adp_rig *f = *state;
+	unsigned int i;
+
+	vhost_pci_adp_set_local_on(f->adp, false);
+	assert_int_equal(f->regs->local_connection, VHOST_PCI_ADAPTER_PEER_OFF);
+	vhost_pci_adp_set_local_on(f->adp, true);
+	assert_int_equal(f->regs->local_connection, VHOST_PCI_ADAPTER_PEER_ON);
+	for (i = 0; i < 4; i++) {
+		bool peer = (i & 1) != 0, local = (i & 2) != 0;
+
+		f->regs->peer_connection = peer ? VHOST_PCI_ADAPTER_PEER_ON
+						: VHOST_PCI_ADAPTER_PEER_OFF;
+		f->regs->conn_generation++;
+		vhost_pci_adp_set_local_on(f->adp, local);
+		assert_int_equal(adp_rig_event(f), VHOST_PCI_ADP_CONNECTED);
+		assert_int_equal(vhost_pci_adp_peer_on(f->adp), peer && local);
+	}
+	f->regs->peer_connection = VHOST_PCI_ADAPTER_PEER_INIT;
+	adp_rig_event(f);
+	assert_false(vhost_pci_adp_peer_on(f->adp));
+}
+
+/** What the driver wants is told anew after a reset [ADP-14.2]. */
+static void
+test_local_connection_outlives_a_reset(void **state)
+{
+	struct adp_rig *f = *state;
+
+	adp_rig_start(f);
+	vhost_pci_adp_set_local_on(f->adp, false);
+	f->regs->local_connection = VHOST_PCI_ADAPTER_PEER_INIT;
+	assert_int_equal(vhost_pci_adp_restart(f->adp), 0);
+	assert_int_equal(f->regs->local_connection, VHOST_PCI_ADAPTER_PEER_OFF);
+}
+
+/** Where the device knows of none, what is in the register is nobody's business. */
+static void
+test_no_peer_connection_is_on(void **state)
+{
+	struct adp_rig *f = *state;
+
+	f->regs->device_features_lo &= ~(uint32_t)VHOST_PCI_ADAPTER_F_PEER_CONNECTION;
+	f->regs->peer_connection = VHOST_PCI_ADAPTER_PEER_OFF;
+	adp_rig_start(f);
+	adp_rig_go_to(f, VHOST_PCI_ADAPTER_CONN_CONNECTED, ADP_RIG_CONN_ID);
+	assert_true(vhost_pci_adp_peer_on(f->adp));
 }
 
 static void
@@ -521,6 +574,9 @@ test_kick_comes_with_the_eventfd_of_its_vector(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(test_good_device_is_initialized_in_order),
 	TEST(test_what_is_no_adapter_is_refused),
+	CONNECTED_TEST(test_peer_connection_takes_both_sides),
+	TEST(test_local_connection_outlives_a_reset),
+	TEST(test_no_peer_connection_is_on),
 	TEST(test_small_bar_is_refused),
 	TEST(test_limits_that_can_not_be_are_refused),
 	TEST(test_driver_of_too_many_vrings_is_refused),

@@ -45,6 +45,7 @@ adp_rig_init_regs(struct adp_rig *f)
 	regs->version = VHOST_PCI_ADAPTER_VERSION;
 	adp_rig_set64(&regs->device_features_lo,
 			VHOST_PCI_ADAPTER_F_LOG | VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL |
+					VHOST_PCI_ADAPTER_F_PEER_CONNECTION |
 					VHOST_PCI_ADAPTER_F_STATIC | UINT64_C(1) << 60);
 	regs->nb_vrings = ADP_RIG_NB_VRINGS;
 	regs->nb_vectors = ADP_RIG_NB_VECTORS;
@@ -58,6 +59,7 @@ adp_rig_init_regs(struct adp_rig *f)
 	regs->counters_off = shared_off(offsetof(struct vhost_pci_adapter_shared, counters));
 	regs->vring_state_off = shared_off(offsetof(struct vhost_pci_adapter_shared, vring_state));
 	regs->virtio_id = 1;
+	regs->peer_connection = VHOST_PCI_ADAPTER_PEER_ON;
 	adp_rig_set64(&regs->offered_features_lo, ADP_RIG_FEATURES);
 	adp_rig_set64(&regs->offered_protocol_lo, ADP_RIG_PROTOCOL);
 	adp_rig_init_window(f);

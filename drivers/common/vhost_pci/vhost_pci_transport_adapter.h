@@ -128,6 +128,18 @@ int vhost_pci_adp_open(struct vhost_pci_adp *adp, struct vhost_pci_transport **t
  */
 void vhost_pci_adp_end(struct vhost_pci_adp *adp);
 
+/**
+ * Whether front-end and driver both want packets to flow [ADP-14.3]; as vhost_pci_adp_poll() has
+ * found it, and always where the device knows of no peer connections.
+ */
+bool vhost_pci_adp_peer_on(const struct vhost_pci_adp *adp);
+
+/**
+ * Say whether the driver's side wants packets to flow [ADP-14.2], which it does at first: the
+ * front-end is told, and told again when it comes anew.
+ */
+void vhost_pci_adp_set_local_on(struct vhost_pci_adp *adp, bool on);
+
 /** Mappings of the windows that are in use by memory tables, or packets. Any thread. */
 unsigned int vhost_pci_adp_nb_mappings(const struct vhost_pci_adp *adp);
 

@@ -16,7 +16,8 @@
  * before the driver has agreed on LOG_SHMFD: without F_LOG its session would end [ADP-10.6]. That
  * nothing is logged shows in the virtio features of the driver, which lack LOG_ALL.
  */
-#define FEATURES_KNOWN (VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG)
+#define FEATURES_KNOWN \
+	(VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG | VHOST_PCI_ADAPTER_F_PEER_CONNECTION)
 
 /** Reads of a state that changes meanwhile, before it is left to the next look [ADP-12.4]. */
 #define GENERATION_TRIES 8
@@ -221,6 +222,13 @@ write_vectors(struct vhost_pci_adp *adp)
 		adp_reg_write(&adp->vring_regs[i].vector, config->vector[i]);
 }
 
+static void
+write_local(struct vhost_pci_adp *adp)
+{
+	adp_reg_write(&adp->regs->local_connection,
+			adp->local_off ? VHOST_PCI_ADAPTER_PEER_OFF : VHOST_PCI_ADAPTER_PEER_ON);
+}
+
 static int
 get_ready(struct vhost_pci_adp *adp)
 {
@@ -233,7 +241,7 @@ get_ready(struct vhost_pci_adp *adp)
 	adp_reg_write64(&regs->driver_cap_features_lo, adp->config.features);
 	adp_reg_write64(&regs->driver_cap_protocol_lo, adp->config.protocol_features);
 	adp_reg_write(&regs->driver_cap_vrings, adp->config.nb_vrings);
-	adp_reg_write(&regs->local_connection, VHOST_PCI_ADAPTER_PEER_ON);
+	write_local(adp);
 	write_vectors(adp);
 	adp->event_seq = vhost_pci_load_acquire(&adp->counters->event_seq);
 	adp_reg_write(&regs->device_status, ready);
@@ -293,6 +301,7 @@ read_conn(struct vhost_pci_adp *adp)
 		generation = adp_reg_read(&regs->conn_generation);
 		adp->conn_state = adp_reg_read(&regs->conn_state);
 		adp->conn_id = adp_reg_read64(&regs->conn_id_lo);
+		adp->peer = adp_reg_read(&regs->peer_connection);
 		if (adp->conn_state == VHOST_PCI_ADAPTER_GONE ||
 				adp_reg_read(&regs->conn_generation) == generation)
 			return true;
@@ -402,6 +411,24 @@ vhost_pci_adp_end(struct vhost_pci_adp *adp)
 	adp->ended_id = adp->conn_id;
 	adp->state = VHOST_PCI_ADP_IDLE;
 	adp_reg_write(&adp->regs->conn_control, VHOST_PCI_ADAPTER_CONTROL_CLOSE);
+}
+
+bool
+vhost_pci_adp_peer_on(const struct vhost_pci_adp *adp)
+{
+	if ((adp->info.device_features & VHOST_PCI_ADAPTER_F_PEER_CONNECTION) == 0)
+		return true;
+	return !adp->local_off && adp->peer == VHOST_PCI_ADAPTER_PEER_ON;
+}
+
+void
+vhost_pci_adp_set_local_on(struct vhost_pci_adp *adp, bool on)
+{
+	if (adp->local_off == !on)
+		return;
+	adp->local_off = !on;
+	if (adp->state != VHOST_PCI_ADP_GONE)
+		write_local(adp);
 }
 
 unsigned int

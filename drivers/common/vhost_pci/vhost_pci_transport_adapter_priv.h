@@ -54,6 +54,8 @@ struct vhost_pci_adp {
 	enum vhost_pci_adp_state state;
 	uint32_t conn_state;
 	uint64_t conn_id;
+	uint32_t peer;     /**< Enum vhost_pci_adapter_peer. */
+	bool local_off;    /**< The driver's side of that; it outlives a reset. */
 	uint64_t ended_id; /**< The session that was ended here; 0: none. */
 	uint32_t event_seq;
 	uint32_t alive;

@@ -223,6 +223,15 @@ check_speed(struct vhost_pci_pci_door *door)
 			door->name, load_ps / 1000);
 }
 
+/** Packets flow while both sides want them to [ADP-14.3]. */
+static void
+follow_peer(struct vhost_pci_port *port)
+{
+	const struct vhost_pci_pci_door *door = port->door_data;
+
+	vhost_pci_session_set_peer_on(port->session, vhost_pci_adp_peer_on(door->adp));
+}
+
 /** See what the adapter wants. */
 static void
 look(struct vhost_pci_port *port)
@@ -232,11 +241,14 @@ look(struct vhost_pci_port *port)
 
 	check_speed(door);
 	/* A session that has ended is ended first: its transport is readable. */
-	if (port->transport != NULL)
+	if (port->transport != NULL) {
+		follow_peer(port);
 		return;
+	}
 	switch (state) {
 	case VHOST_PCI_ADP_CONNECTED:
 		connect_port(port, door);
+		follow_peer(port);
 		break;
 	case VHOST_PCI_ADP_BROKEN:
 		restart(door);
@@ -305,6 +317,7 @@ door_open(struct vhost_pci_port *port)
 	if (ret == 0 && door->intr != VHOST_PCI_PCI_INTR_NONE)
 		ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_DOOR,
 				rte_intr_fd_get(door->intr_handle), intr_event);
+	vhost_pci_adp_set_local_on(door->adp, port->started && port->admin_up);
 	if (ret == 0)
 		ret = vhost_pci_adp_start(door->adp, &door->config);
 	if (ret == 0)
@@ -321,6 +334,16 @@ door_disconnected(struct vhost_pci_port *port)
 
 	vhost_pci_adp_end(door->adp);
 	look(port);
+}
+
+/** A port that is stopped, or whose link was set down, wants no packets [ADP-14.2]. */
+static void
+door_state_changed(struct vhost_pci_port *port)
+{
+	struct vhost_pci_pci_door *door = port->door_data;
+
+	vhost_pci_adp_set_local_on(door->adp, port->started && port->admin_up);
+	follow_peer(port);
 }
 
 static void
@@ -361,6 +384,7 @@ const struct vhost_pci_door_ops vhost_pci_pci_door_ops = {
 	.name = "PCI",
 	.open = door_open,
 	.disconnected = door_disconnected,
+	.state_changed = door_state_changed,
 	.close = door_close,
 	.free = vhost_pci_pci_door_free,
 };

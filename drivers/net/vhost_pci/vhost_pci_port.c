@@ -144,6 +144,8 @@ vhost_pci_port_set_state(struct vhost_pci_port *port, bool started, bool admin_u
 	port->started = started;
 	port->admin_up = admin_up;
 	vhost_pci_session_set_admin_up(port->session, started && admin_up);
+	if (port->door->state_changed != NULL)
+		port->door->state_changed(port);
 	vhost_pci_port_update_link(port);
 	vhost_pci_intr_wake_changed(port);
 	/* Who starts or stops a port knows it: events are for what one can't know. */

@@ -76,6 +76,8 @@ struct vhost_pci_door_ops {
 	int (*open)(struct vhost_pci_port *port);
 	/** The connection is gone: get the next one. Control thread. */
 	void (*disconnected)(struct vhost_pci_port *port);
+	/** The port was started or stopped, its link set up or down; NULL: no matter. */
+	void (*state_changed)(struct vhost_pci_port *port);
 	/** Undo open(), also one that failed. */
 	void (*close)(struct vhost_pci_port *port);
 	/** Free the front door's data, after close(); without the lock. */
