@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "vhost_pci_dialect.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_queue.h"
@@ -101,7 +102,10 @@ vhost_pci_conn_event(struct vhost_pci_port *port)
 			return;
 		}
 		request = msg.hdr.request;
-		ret = vhost_pci_session_handle(port->session, &msg, &reply);
+		if (vhost_pci_codec_is_dialect_request(&msg.hdr))
+			ret = vhost_pci_dialect_handle(port, &msg, &reply);
+		else
+			ret = vhost_pci_session_handle(port->session, &msg, &reply);
 		vhost_pci_trace_message(vhost_pci_port_id(port), request, ret);
 		if (ret == 1)
 			ret = vhost_pci_transport_send(port->transport, &reply);

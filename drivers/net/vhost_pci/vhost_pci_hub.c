@@ -14,6 +14,7 @@
 
 #include <rte_dev.h>
 
+#include "vhost_pci_dialect.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_path.h"
 #include "vhost_pci_socket.h"
@@ -532,6 +533,7 @@ const struct vhost_pci_door_ops vhost_pci_hub_ops = {
 	.name = "shared socket",
 	.open = member_open,
 	.disconnected = member_disconnected,
+	.state_changed = vhost_pci_dialect_state_changed,
 	.close = member_close,
 	.free = member_free,
 };

@@ -52,6 +52,7 @@ struct vhost_pci_port_config {
 	bool packed;          /**< Offer packed virtqueues. */
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
 	bool removable;       /**< The device may be taken away while it is in use. */
+	bool dialect;         /**< The vhost-pci extension may be spoken; sockets only. */
 	bool has_mac;         /**< mac is set; otherwise a random one is made. */
 	struct rte_ether_addr mac;
 };
@@ -117,6 +118,9 @@ struct vhost_pci_port {
 	/* Under the lock. */
 	pthread_mutex_t lock;
 	struct vhost_pci_transport *transport; /**< NULL: no front-end. */
+	struct vhost_user_dev_info dev_info;   /**< All 0: the front-end has not told. */
+	bool dialect_spoken;                   /**< By the front-end of this connection. */
+	bool dialect_on;  /**< What it knows of the port side of the peer connection. */
 	uint64_t conn_id; /**< Of the last connection, in this process; 0: there was none. */
 	struct vhost_pci_rxq **rxq; /**< By queue id; NULL: not set up. */
 	struct vhost_pci_txq **txq;

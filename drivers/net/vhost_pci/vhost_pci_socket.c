@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vhost_pci_conn.h"
+#include "vhost_pci_dialect.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_path.h"
@@ -66,6 +67,8 @@ vhost_pci_socket_connected(struct vhost_pci_port *port, int fd)
 
 	if (ret == 0)
 		ret = vhost_pci_conn_open(port, transport);
+	if (ret == 0 && port->config.dialect)
+		vhost_pci_dialect_begin(port);
 	if (ret < 0)
 		DRV_LOG_LIMITED(&port->log_limit, ERR, "%s: can't serve a connection: %s",
 				vhost_pci_port_name(port), strerror(-ret));
@@ -250,6 +253,7 @@ const struct vhost_pci_door_ops vhost_pci_socket_ops = {
 	.name = "socket",
 	.open = socket_open,
 	.disconnected = socket_disconnected,
+	.state_changed = vhost_pci_dialect_state_changed,
 	.close = socket_close,
 	.free = vhost_pci_socket_free,
 };

@@ -144,6 +144,21 @@ regions_dict(const struct vhost_pci_port *port)
 	return dict;
 }
 
+/** What the front-end has told of its device; a UUID as RFC 4122 writes it. */
+static void
+add_dev_info(const struct vhost_pci_port *port, struct rte_tel_data *dict)
+{
+	const uint8_t *u = port->dev_info.uuid;
+	char text[37];
+
+	snprintf(text, sizeof(text),
+			"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+			u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
+			u[12], u[13], u[14], u[15]);
+	VHOST_PCI_TEL_ADD_UINT(dict, "virtio_id", port->dev_info.virtio_id);
+	rte_tel_data_add_dict_string(dict, "uuid", text);
+}
+
 static void
 add_counters(const struct vhost_pci_port *port, struct rte_tel_data *dict)
 {
@@ -171,6 +186,8 @@ add_port(struct vhost_pci_port *port, struct rte_tel_data *dict)
 	rte_tel_data_add_dict_string(dict, "front_door", port->door->name);
 	rte_tel_data_add_dict_int(dict, "connected", port->transport != NULL);
 	VHOST_PCI_TEL_ADD_UINT(dict, "connection_id", port->conn_id);
+	if (port->dev_info.virtio_id != 0)
+		add_dev_info(port, dict);
 	rte_tel_data_add_dict_int(dict, "ready", vhost_pci_session_is_ready(port->session));
 	add_hex(dict, "features_offered", port->features);
 	add_hex(dict, "features", vhost_pci_session_features(port->session));

@@ -32,9 +32,12 @@
 #define ARG_PACKED          "packed"
 #define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
 #define ARG_MAC             "mac"
+#define ARG_DIALECT         "dialect"
 #define ARG_MAX_CLIENTS     "max-clients"
 #define ARG_STATIC_PORTS    "static-ports"
 #define ARG_CLIENT_PORT     "client-port"
+
+#define DIALECT_VHOST_PCI "vhost-pci"
 
 /** Everything that devargs say. */
 struct vdev_args {
@@ -63,6 +66,7 @@ static const char *const valid_args[] = {
 	ARG_PACKED,
 	ARG_LEGACY_OL_FLAGS,
 	ARG_MAC,
+	ARG_DIALECT,
 	ARG_MAX_CLIENTS,
 	ARG_STATIC_PORTS,
 	ARG_CLIENT_PORT,
@@ -125,6 +129,18 @@ parse_mac(struct vdev_args *args, const char *value)
 	return 0;
 }
 
+static int
+parse_dialect(struct vdev_args *args, const char *value)
+{
+	if (value == NULL || strcmp(value, DIALECT_VHOST_PCI) != 0) {
+		DRV_LOG(ERR, "%s: " ARG_DIALECT "=%s is unknown; there is " DIALECT_VHOST_PCI,
+				args->name, value == NULL ? "" : value);
+		return -EINVAL;
+	}
+	args->config.dialect = true;
+	return 0;
+}
+
 /** One key and its value; a callback of VHOST_PCI_KVARGS_PROCESS(). */
 static int
 parse_arg(const char *key, const char *value, void *opaque)
@@ -144,6 +160,8 @@ parse_arg(const char *key, const char *value, void *opaque)
 		return parse_bool(args, key, value, &config->packed);
 	if (strcmp(key, ARG_LEGACY_OL_FLAGS) == 0)
 		return parse_bool(args, key, value, &config->legacy_ol_flags);
+	if (strcmp(key, ARG_DIALECT) == 0)
+		return parse_dialect(args, value);
 	if (strcmp(key, ARG_MAC) == 0)
 		return parse_mac(args, value);
 	if (strcmp(key, ARG_MAX_CLIENTS) == 0)
@@ -373,5 +391,5 @@ RTE_PMD_REGISTER_VDEV(net_vpci, vdev_driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 		ARG_IFACE "=<path> " ARG_CLIENT "=<0|1> " ARG_QUEUES "=<int> " ARG_MAX_QUEUE_SIZE
 			  "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
-			  "=<0|1> " ARG_MAC "=<addr> " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS
-			  "=<int>");
+			  "=<0|1> " ARG_MAC "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI
+			  " " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS "=<int>");
