@@ -51,14 +51,16 @@ class Scene:
 
     def chatter(self) -> None:
         """Let the second guest talk without end."""
-        self.guests[1].run(f"ping -A {self.guests[0].address} >/dev/null 2>&1 &")
+        self.guests[1].chatter(self.guests[0])
 
     def check(self) -> None:
-        """Both guests are in touch, and not only just."""
+        """Both guests are in touch, and not only just; then the chatter goes on."""
         for port in range(2):
             self.pair.wait_link(port, True)
         self.pair.meet()
+        self.guests[1].hush()
         self.pair.ping()
+        self.chatter()
 
 
 @pytest.mark.parametrize("shape", (SPLIT, PACKED), ids=lambda shape: shape.name)

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from typing import Tuple
+from typing import Dict, Tuple
 
 from .process import Process, ProcessError, wait_until
 
@@ -88,12 +87,43 @@ class Guest:
         wait_until(lambda: self.reaches(peer), timeout,
                    f"{self.process.name} to reach {peer.address}", 0.1)
 
-    def ping(self, peer: "Guest", count: int = 10, size: int = 56) -> None:
-        """Send echo requests as fast as they are answered; all must be."""
-        text = self.run(f"ping -q -A -c {count} -s {size} -w 10 {peer.address}", 20)
-        match = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
-        if not match or match[1] != match[2]:
-            raise CommandError(f"{self.process.name}: echoes are missing: {text}")
+    def ping(self, peer: "Guest", count: int = 10, size: int = 56) -> str:
+        """Send echo requests as fast as they are answered, and all must be; the summary.
+
+        The program gives the last answer a second and lets its socket overflow: whether
+        they have come is known to the kernel.
+        """
+        before = self.echoes()
+        text = self.try_run(f"ping -q -A -c {count} -s {size} -w 10 {peer.address}", 20)[1]
+
+        def counts() -> Tuple[int, int]:
+            now = self.echoes()
+            return now[0] - before[0], now[1] - before[1]
+
+        def answered() -> bool:
+            sent, answers = counts()
+            return sent >= count and answers >= sent
+
+        try:
+            wait_until(answered, 10, "the last answer", 0.1)
+        except ProcessError:
+            raise CommandError(f"{self.process.name}: echo requests to {peer.address} and "
+                               f"their answers: {counts()}; {text}") from None
+        return text
+
+    def chatter(self, peer: "Guest") -> None:
+        """Send echo requests without end, in the background."""
+        self.run(f"ping -A {peer.address} >/dev/null 2>&1 &")
+
+    def hush(self) -> None:
+        """End what chatter() has started, so that others' echoes can be counted."""
+        self.run("killall ping")
+        wait_until(lambda: self.try_run("pidof ping")[0] != 0, 10, "the end of the chatter", 0.1)
+
+    def echoes(self) -> Tuple[int, int]:
+        """Echo requests that were sent, and answers that have come, since the guest started."""
+        fields = self._protocols()["Icmp"]
+        return fields["OutEchos"], fields["InEchoReps"]
 
     def make_file(self, size: int = FILE_BYTES) -> str:
         """Make a file of random content and offer it by HTTP; its checksum."""
@@ -120,12 +150,16 @@ class Guest:
 
     def checksum_errors(self) -> int:
         """Packets dropped for a wrong TCP or UDP checksum."""
-        total = 0
+        return sum(fields.get("InCsumErrors", 0) for fields in self._protocols().values())
+
+    def _protocols(self) -> Dict[str, Dict[str, int]]:
+        """The kernel's counters of each protocol."""
         lines = self.run("cat /proc/net/snmp").splitlines()
+        counters = {}
         for names, values in zip(lines[::2], lines[1::2]):
-            fields = dict(zip(names.split(), values.split()))
-            total += int(fields.get("InCsumErrors", 0))
-        return total
+            protocol, *fields = names.split()
+            counters[protocol.rstrip(":")] = dict(zip(fields, map(int, values.split()[1:])))
+        return counters
 
     def features(self) -> int:
         """The virtio features that driver and device have agreed on."""
