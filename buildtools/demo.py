@@ -134,26 +134,33 @@ def arguments(argv: List[str]) -> argparse.Namespace:
     return args
 
 
+def show(stage: Stage, args: argparse.Namespace) -> int:
+    """All of it; the exit status."""
+    print(PICTURE)
+    demo = Demo(stage, args.size, args.packed)
+    demo.connect()
+    print(f"Both links are up; {'packed' if args.packed else 'split'} virtqueues, "
+          f"{args.size}-byte packets, {args.seconds} s:", flush=True)
+    demo.start()
+    rates = show_rates(demo, args.seconds)
+    counts = demo.drain()
+    demo.stop()
+    return summary(rates, counts, args.size)
+
+
 def run(args: argparse.Namespace) -> int:
     """Start, show, stop."""
     stage = Stage(under_test())
+    status = 1
     try:
-        print(PICTURE)
-        demo = Demo(stage, args.size, args.packed)
-        demo.connect()
-        print(f"Both links are up; {'packed' if args.packed else 'split'} virtqueues, "
-              f"{args.size}-byte packets, {args.seconds} s:", flush=True)
-        demo.start()
-        rates = show_rates(demo, args.seconds)
-        counts = demo.drain()
-        demo.stop()
-        return summary(rates, counts, args.size)
+        status = show(stage, args)
     except process.ProcessError as error:
         print(f"\ndemo failed: {error}\n{stage.tails()}", file=sys.stderr)
-        return 1
     finally:
-        stage.close()
-        stage.discard()
+        fault = stage.clear()
+        if fault:
+            print(fault, file=sys.stderr)
+    return 1 if fault else status
 
 
 def main() -> int:

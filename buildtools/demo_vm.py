@@ -225,12 +225,10 @@ class Demo:
         """Echoes from VM 1 to VM 3: those asked for, those that came, their times."""
         one, other = self.neighbours
         one.wait_reaches(other, 60)
-        text = one.try_run(f"ping -q -A -c {ECHOES} -w 60 {other.address}", 90)[1]
-        count = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
-        times = re.search(r"round-trip min/avg/max = (\S+ ms)", text)
-        if not count:
-            raise ProcessError(f"ping in VM 1: {text}")
-        return int(count[1]), int(count[2]), times[1] if times else "-"
+        before = one.echoes()
+        times = re.search(r"round-trip min/avg/max = (\S+ ms)", one.ping(other, ECHOES))
+        sent, answered = (now - then for now, then in zip(one.echoes(), before))
+        return sent, answered, times[1] if times else "-"
 
     def poll(self) -> None:
         """Let testpmd have the neighbours' devices."""
@@ -380,18 +378,6 @@ def show(stage: Stage, args: argparse.Namespace) -> int:
     return Results(echoes, pinging, polling, seconds, ways).show()
 
 
-def clear(stage: Stage) -> int:
-    """End and remove everything; 1 if something had ended badly before."""
-    try:
-        stage.close()
-        return 0
-    except ProcessError as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        stage.discard()
-
-
 def run(args: argparse.Namespace) -> int:
     """Start, show, stop."""
     stage = Stage(under_test())
@@ -401,8 +387,10 @@ def run(args: argparse.Namespace) -> int:
     except (ProcessError, ImageError) as error:
         print(f"\ndemo failed: {error}\n{stage.tails()}", file=sys.stderr)
     finally:
-        status |= clear(stage)
-    return status
+        fault = stage.clear()
+        if fault:
+            print(fault, file=sys.stderr)
+    return 1 if fault else status
 
 
 def main() -> int:

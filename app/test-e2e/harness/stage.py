@@ -112,6 +112,16 @@ class Stage:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def clear(self) -> str:
+        """End and remove everything; what a process had died of or complained about, or nothing."""
+        try:
+            self.close()
+            return ""
+        except ProcessError as error:
+            return str(error)
+        finally:
+            self.discard()
+
 
 @contextlib.contextmanager
 def opened(backend: BackEnd, test: str) -> Iterator[Stage]:
