@@ -354,6 +354,7 @@ test_device_info(void **state)
 	assert_int_equal(tfe_dev_send_mem(&dev), 0);
 	assert_int_equal(tfe_dev_start_rings(&dev), 0);
 	drv_plug(&drv, &rig);
+	drv_init(&drv, 0, false); /* for its interrupts */
 	assert_int_equal(drv_read(&drv, DRV_REG(conn_state)), CONN(READY));
 	assert_int_equal(drv_read(&drv, DRV_REG(virtio_id)), 1);
 	uuid = drv_read(&drv, DRV_REG(uuid));
