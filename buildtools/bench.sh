@@ -16,8 +16,8 @@ medians of packets per second and of TSC cycles per packet in bursts that moved 
 and the median, lowest and highest ratio of the rates, pair by pair.
 
   --quick            3 short rounds instead of 7 longer ones
-  --workload NAME    only W1 (receive, split), W2 (receive, packed) or W3 (transmit)
-  --size BYTES       only frames of 64, 256 or 1518 bytes
+  --workload NAME    only W1 .. W8 or floor
+  --size BYTES       only frames of this size
   --one-thread       poll front-end and back-end in turn on one processor: cycles without
                      the traffic between caches, and steady where the machine is busy
   --at-least RATIO   fail if the ratio of a row is lower
@@ -36,7 +36,7 @@ rounds=(--rounds 7 --window 500)
 
 while [ $# -gt 0 ]; do
 	case $1 in
-	--quick) rounds=(--rounds 3 --window 200) ;;
+	--quick) rounds=(--rounds 3 --window 60 --quick) ;;
 	--workload | --size | --at-least) bench_args+=("$1" "${2:?$1 needs a value}"); shift ;;
 	--one-thread | --workload=* | --size=* | --at-least=*) bench_args+=("$1") ;;
 	--out) out=${2:?--out needs a folder}; shift ;;

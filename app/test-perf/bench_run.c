@@ -2,299 +2,290 @@
  * Copyright(c) 2026 The vhost-pci authors
  */
 
-#include "bench.h"
-
 #include <errno.h>
-#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_cycles.h>
-#include <rte_ethdev.h>
-#include <rte_mbuf.h>
+#include <rte_common.h>
 
-#include "tfe.h"
+#include "bench.h"
+#include "bench_syscall.h"
+#include "tfe_time.h"
 
-#define BURST      32
-#define RING_SIZE  1024
-#define WARMUP_MS  100
-#define LINK_MS    5000
-#define MEM_BYTES  (UINT64_C(64) << 20)
-#define CHECK_MASK 63
+#define MAX_POINTS (2 * BENCH_MAX_SIZES)
 
-/** Bursts whose cycles are kept: the last ones of a measurement. */
-#define NB_KEPT 16384
+/** Rounds that a tight budget leaves. */
+#define LEAST_ROUNDS 3u
 
-const char *
-bench_kind_name(enum bench_kind kind)
-{
-	return kind == BENCH_RECEIVE ? "receive" : "transmit";
-}
+/** Time a thread may lose before the sample counts as disturbed. */
+#define MAX_LOST 0.02
 
-static int
-compare_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
+/** Failures after which a contender is left alone at a point. */
+#define MAX_FAILED 2
 
-	return (x > y) - (x < y);
-}
-
-static double
-median(double *values, unsigned int nb)
-{
-	qsort(values, nb, sizeof(values[0]), compare_double);
-	return nb % 2 ? values[nb / 2] : (values[nb / 2 - 1] + values[nb / 2]) / 2;
-}
-
-/** Moves bursts and counts. */
-struct loop {
-	uint16_t port;
-	uint32_t frame_bytes;
-	struct tfe_gen *gen; /**< To be polled between bursts; NULL: it has a thread. */
-	uint64_t nb_packets;
-	uint64_t nb_bursts;     /**< That moved packets. */
-	double cycles[NB_KEPT]; /**< Per packet, of bursts that moved packets. */
+/** How far a run has come. */
+struct progress {
+	uint64_t begin_ns;
+	unsigned int nb_planned; /**< Measurements, at all rounds. */
+	unsigned int nb_done;    /**< Of those, taken or saved. */
+	unsigned int nb_taken;
 };
 
-/** Count a burst that began at a time. */
+/** A point at work. */
+struct round {
+	const struct bench_conf *conf;
+	const struct bench_point *point;
+	struct bench_contender contenders[BENCH_MAX_CONTENDERS];
+	unsigned int nb_contenders;
+	unsigned int nb_rounds;
+	unsigned int nb_failed[BENCH_MAX_CONTENDERS];
+	uint64_t syscalls_per_million[BENCH_MAX_CONTENDERS];
+	struct bench_sample *samples; /**< By contender, then by round. */
+	double *scratch;              /**< Three times as many as rounds. */
+};
+
+static struct bench_sample *
+sample_of(const struct round *round, unsigned int contender, unsigned int i)
+{
+	return &round->samples[contender * round->nb_rounds + i];
+}
+
+/** Fewer rounds where the time would not suffice for all. */
+static unsigned int
+choose_rounds(const struct bench_conf *conf, const struct progress *progress)
+{
+	double spent_s, left_s, each_s;
+	unsigned int left = progress->nb_planned - progress->nb_done;
+
+	if (conf->budget_s == 0 || progress->nb_taken == 0 || left == 0)
+		return conf->rounds;
+	spent_s = (double)(tfe_now_ns() - progress->begin_ns) / 1e9;
+	each_s = spent_s / progress->nb_taken;
+	left_s = conf->budget_s - spent_s;
+	if (left_s >= each_s * left)
+		return conf->rounds;
+	left_s = left_s < 0 ? 0 : conf->rounds * left_s / (each_s * left);
+	return left_s < LEAST_ROUNDS ? RTE_MIN(LEAST_ROUNDS, conf->rounds) : (unsigned int)left_s;
+}
+
+/** Each contender once, with every byte looked at and every system call counted. */
 static void
-loop_count(struct loop *loop, uint64_t begin, uint16_t nb)
+prove(struct round *round, struct bench_output *output)
 {
-	uint64_t end = rte_rdtsc();
-
-	if (nb == 0)
-		return;
-	loop->cycles[loop->nb_bursts++ % NB_KEPT] = (double)(end - begin) / nb;
-	loop->nb_packets += nb;
-}
-
-static void
-receive_once(struct loop *loop)
-{
-	struct rte_mbuf *mbufs[BURST];
-	uint64_t begin = rte_rdtsc();
-	uint16_t nb = rte_eth_rx_burst(loop->port, 0, mbufs, BURST);
-
-	loop_count(loop, begin, nb);
-	rte_pktmbuf_free_bulk(mbufs, nb);
-}
-
-static void
-transmit_once(struct loop *loop)
-{
-	struct rte_mbuf *mbufs[BURST];
-	uint64_t begin;
-	uint16_t nb, i;
-
-	if (rte_pktmbuf_alloc_bulk(bench_pool(), mbufs, BURST) != 0)
-		return;
-	for (i = 0; i < BURST; i++) {
-		mbufs[i]->data_len = (uint16_t)loop->frame_bytes;
-		mbufs[i]->pkt_len = loop->frame_bytes;
-	}
-	begin = rte_rdtsc();
-	nb = rte_eth_tx_burst(loop->port, 0, mbufs, BURST);
-	loop_count(loop, begin, nb);
-	rte_pktmbuf_free_bulk(&mbufs[nb], BURST - nb);
-}
-
-/** Move bursts until a deadline. */
-static int
-loop_run(struct loop *loop, enum bench_kind kind, unsigned int duration_ms)
-{
-	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 1000 * duration_ms;
-	unsigned int calls = 0;
-
-	loop->nb_packets = 0;
-	loop->nb_bursts = 0;
-	/* The clock is looked at now and then only. */
-	while ((++calls & CHECK_MASK) != 0 || rte_rdtsc() < end) {
-		if (loop->gen != NULL && tfe_gen_poll(loop->gen) < 0)
-			return -EPROTO;
-		if (kind == BENCH_RECEIVE)
-			receive_once(loop);
-		else
-			transmit_once(loop);
-	}
-	return loop->nb_packets > 0 ? 0 : -ENODATA;
-}
-
-static int
-generator_open(const struct bench_conf *conf, const struct bench_workload *workload,
-		const char *path, struct tfe_dev *dev, struct tfe_gen **gen)
-{
-	struct tfe_dev_conf dev_conf = TFE_DEV_CONF_DEFAULT;
-	const struct tfe_gen_conf gen_conf = {
-		.dir = workload->kind == BENCH_RECEIVE ? TFE_GEN_TRANSMIT : TFE_GEN_RECEIVE,
-		.layout = TFE_GEN_SINGLE,
-		.touch = TFE_GEN_TOUCH_NONE,
-		.min_burst = BURST,
-		.frame_bytes = workload->frame_bytes,
-		.buf_bytes = workload->frame_bytes,
-	};
-	int ret;
-
-	dev_conf.path = path;
-	dev_conf.polling = true;
-	dev_conf.receiveq_size = RING_SIZE;
-	dev_conf.transmitq_size = RING_SIZE;
-	dev_conf.mem_bytes = MEM_BYTES;
-	dev_conf.features |= TFE_BIT(VIRTIO_NET_F_MRG_RXBUF);
-	if (conf->hugepages)
-		dev_conf.mem_flags |= TFE_MEM_HUGE;
-	if (workload->packed) {
-		dev_conf.features |= TFE_BIT(VIRTIO_F_RING_PACKED);
-		dev_conf.required_features |= TFE_BIT(VIRTIO_F_RING_PACKED);
-	}
-	ret = tfe_dev_open(dev, &dev_conf);
-	if (ret < 0) {
-		fprintf(stderr, "front-end cannot connect to %s: %s\n", path, strerror(-ret));
-		return ret;
-	}
-	ret = tfe_gen_create(gen, dev, 0, &gen_conf);
-	if (ret < 0) {
-		fprintf(stderr, "cannot make the generator: %s\n", strerror(-ret));
-		tfe_dev_close(dev);
-	}
-	return ret;
-}
-
-/** Warm up, then measure. */
-static int
-measure_loop(const struct bench_conf *conf, const struct bench_workload *workload,
-		struct loop *loop, struct bench_sample *sample)
-{
-	uint64_t begin, cycles;
-	int ret;
-
-	ret = loop_run(loop, workload->kind, WARMUP_MS);
-	if (ret < 0)
-		return ret;
-	begin = rte_rdtsc();
-	ret = loop_run(loop, workload->kind, conf->window_ms);
-	cycles = rte_rdtsc() - begin;
-	if (ret < 0)
-		return ret;
-	sample->nb_packets = loop->nb_packets;
-	sample->mpps = (double)loop->nb_packets * (double)rte_get_tsc_hz() / (double)cycles / 1e6;
-	sample->cycles = median(loop->cycles, (unsigned int)RTE_MIN(loop->nb_bursts, NB_KEPT));
-	return 0;
-}
-
-static int
-measure_port(const struct bench_conf *conf, const struct bench_workload *workload, int port,
-		struct tfe_gen *gen, struct bench_sample *sample)
-{
-	struct loop *loop = calloc(1, sizeof(*loop));
-	struct tfe_worker worker = { 0 };
-	struct tfe_gen_stats stats;
-	int ret = 0, worker_ret = 0;
-
-	if (loop == NULL)
-		return -ENOMEM;
-	loop->port = (uint16_t)port;
-	loop->frame_bytes = workload->frame_bytes;
-	if (conf->one_thread)
-		loop->gen = gen;
-	else
-		ret = tfe_worker_start(&worker, &gen, 1, conf->frontend_cpu);
-	if (ret == 0)
-		ret = measure_loop(conf, workload, loop, sample);
-	if (!conf->one_thread)
-		worker_ret = tfe_worker_stop(&worker);
-	if (ret == 0)
-		ret = worker_ret;
-	tfe_gen_stats(gen, &stats);
-	sample->nb_kicks = stats.nb_kicks;
-	if (ret < 0) {
-		const char *why = tfe_gen_error(gen);
-
-		fprintf(stderr, "no traffic: %s\n", why != NULL ? why : strerror(-ret));
-	}
-	free(loop);
-	return ret;
-}
-
-int
-bench_measure(const struct bench_conf *conf, const struct bench_workload *workload,
-		const struct bench_backend *backend, struct bench_sample *sample)
-{
-	struct tfe_gen *gen = NULL;
-	struct tfe_dev dev;
-	char path[PATH_MAX];
-	int port, ret;
-
-	snprintf(path, sizeof(path), "%s/%s.sock", conf->dir, backend->vdev);
-	port = bench_port_open(backend, path);
-	if (port < 0)
-		return port;
-	ret = generator_open(conf, workload, path, &dev, &gen);
-	if (ret < 0)
-		goto err_close_port;
-	ret = bench_port_wait_link(port, LINK_MS);
-	if (ret < 0)
-		fprintf(stderr, "%s: link stays down\n", backend->name);
-	else
-		ret = measure_port(conf, workload, port, gen, sample);
-	tfe_gen_destroy(gen);
-	tfe_dev_close(&dev);
-err_close_port:
-	bench_port_close(backend, port);
-	return ret;
-}
-
-/** The medians of samples, field by field. */
-static struct bench_sample
-median_sample(const struct bench_sample *samples, unsigned int nb, double *scratch)
-{
-	struct bench_sample result = { 0 };
 	unsigned int i;
 
-	for (i = 0; i < nb; i++)
-		scratch[i] = samples[i].mpps;
-	result.mpps = median(scratch, nb);
-	for (i = 0; i < nb; i++)
-		scratch[i] = samples[i].cycles;
-	result.cycles = median(scratch, nb);
-	for (i = 0; i < nb; i++) {
-		result.nb_packets += samples[i].nb_packets;
-		result.nb_kicks += samples[i].nb_kicks;
+	for (i = 0; i < round->nb_contenders; i++) {
+		const struct bench_job job = {
+			round->conf,
+			round->point,
+			&round->contenders[i],
+			true,
+		};
+		struct bench_sample sample = { 0 };
+
+		round->syscalls_per_million[i] = BENCH_SYSCALL_UNKNOWN;
+		/* These move no packet of a front-end's. */
+		if (job.contender->kind == BENCH_COPY || !round->point->workload->family->has_proof)
+			continue;
+		if (round->point->workload->family->measure(&job, &sample) < 0) {
+			round->nb_failed[i]++;
+			output->nb_failed += bench_is_ours(job.contender);
+		} else if (sample.nb_syscalls != BENCH_SYSCALL_UNKNOWN) {
+			round->syscalls_per_million[i] = sample.nb_syscalls * 1000000 /
+					sample.nb_packets;
+		}
 	}
-	return result;
+}
+
+/** All contenders in turn, beginning with another each time: none always runs on the warmer or
+ * the cooler machine.
+ */
+static void
+run_round(struct round *round, unsigned int i, struct bench_output *output)
+{
+	unsigned int turn;
+
+	for (turn = 0; turn < round->nb_contenders; turn++) {
+		unsigned int c = (turn + i) % round->nb_contenders;
+		const struct bench_job job = {
+			round->conf,
+			round->point,
+			&round->contenders[c],
+			false,
+		};
+		struct bench_sample *sample = sample_of(round, c, i);
+
+		if (round->nb_failed[c] >= MAX_FAILED)
+			continue;
+		if (round->point->workload->family->measure(&job, sample) < 0) {
+			sample->valid = false;
+			round->nb_failed[c]++;
+			output->nb_failed += bench_is_ours(job.contender);
+			continue;
+		}
+		output->nb_samples++;
+		output->nb_disturbed += sample->lost > MAX_LOST;
+	}
+}
+
+/** A contender's figures of a metric, in the order of rounds; NaN where there is none. */
+static const double *
+gather(const struct round *round, unsigned int c, unsigned int metric, double *values)
+{
+	unsigned int i;
+
+	for (i = 0; i < round->nb_rounds; i++) {
+		const struct bench_sample *sample = sample_of(round, c, i);
+
+		values[i] = sample->valid ? sample->values[metric] : NAN;
+	}
+	return values;
+}
+
+/** Counters added up; medians of what is no counter. */
+static struct bench_sample
+total(const struct round *round, unsigned int c, double *scratch)
+{
+	struct bench_sample sum = { .nb_syscalls = round->syscalls_per_million[c] };
+	unsigned int i, nb = 0;
+
+	for (i = 0; i < round->nb_rounds; i++) {
+		const struct bench_sample *sample = sample_of(round, c, i);
+
+		if (!sample->valid)
+			continue;
+		sum.valid = true;
+		sum.nb_packets += sample->nb_packets;
+		sum.nb_kicks += sample->nb_kicks;
+		sum.nb_calls += sample->nb_calls;
+		sum.features = sample->features;
+		scratch[nb++] = sample->cycles;
+		sum.lost = RTE_MAX(sum.lost, sample->lost);
+	}
+	sum.cycles = nb > 0 ? bench_median(scratch, nb) : 0;
+	return sum;
+}
+
+/** A row for a metric of ours and one it is compared with, or none. */
+static void
+report(const struct round *round, unsigned int ours, int peer, struct bench_output *output)
+{
+	const struct bench_family *family = round->point->workload->family;
+	double *a = round->scratch, *b = a + round->nb_rounds, *scratch = b + round->nb_rounds;
+	struct bench_row row = { .point = round->point, .ours = &round->contenders[ours] };
+	unsigned int metric;
+
+	row.ours_total = total(round, ours, scratch);
+	if (peer >= 0) {
+		row.peer = &round->contenders[peer];
+		row.peer_total = total(round, (unsigned int)peer, scratch);
+	}
+	for (metric = 0; metric < family->nb_metrics; metric++) {
+		row.metric = &family->metrics[metric];
+		bench_summarize(gather(round, ours, metric, a),
+				peer < 0 ? NULL : gather(round, (unsigned int)peer, metric, b),
+				round->nb_rounds, scratch, &row.summary);
+		bench_report_row(output, &row);
+	}
+}
+
+static void
+report_all(const struct round *round, struct bench_output *output)
+{
+	unsigned int i, j, nb;
+
+	for (i = 0; i < round->nb_contenders; i++) {
+		if (!bench_is_ours(&round->contenders[i]))
+			continue;
+		for (j = 0, nb = 0; j < round->nb_contenders; j++) {
+			if (bench_is_ours(&round->contenders[j]))
+				continue;
+			report(round, i, (int)j, output);
+			nb++;
+		}
+		if (nb == 0)
+			report(round, i, -1, output);
+	}
+}
+
+static int
+run_point(const struct bench_conf *conf, const struct bench_selection *selection,
+		const struct bench_point *point, struct progress *progress,
+		struct bench_output *output)
+{
+	struct round round = {
+		.conf = conf,
+		.point = point,
+		.nb_rounds = choose_rounds(conf, progress),
+	};
+	unsigned int i;
+	int ret = -ENOMEM;
+
+	round.nb_contenders = bench_plan_contenders(selection, point, round.contenders);
+	round.samples = calloc((size_t)round.nb_contenders * round.nb_rounds,
+			sizeof(round.samples[0]));
+	round.scratch = calloc(3 * (size_t)round.nb_rounds, sizeof(round.scratch[0]));
+	if (round.samples != NULL && round.scratch != NULL) {
+		prove(&round, output);
+		for (i = 0; i < round.nb_rounds; i++)
+			run_round(&round, i, output);
+		report_all(&round, output);
+		progress->nb_done += round.nb_contenders * conf->rounds;
+		progress->nb_taken += round.nb_contenders * round.nb_rounds;
+		ret = 0;
+	}
+	free(round.samples);
+	free(round.scratch);
+	return ret;
+}
+
+/** Points of a workload that this run can measure. */
+static unsigned int
+points_of(const struct bench_selection *selection, const struct bench_workload *workload,
+		struct bench_point *points)
+{
+	if (selection->one_thread && workload->family->needs_two_threads)
+		return 0;
+	return bench_plan_points(selection, workload, points, MAX_POINTS);
+}
+
+/** How many measurements there are to take. */
+static unsigned int
+count_planned(const struct bench_conf *conf, const struct bench_selection *selection)
+{
+	struct bench_contender contenders[BENCH_MAX_CONTENDERS];
+	struct bench_point points[MAX_POINTS];
+	const struct bench_workload *workload;
+	unsigned int nb = 0, nb_points, i;
+
+	for (workload = bench_workloads; workload->name != NULL; workload++) {
+		nb_points = points_of(selection, workload, points);
+		for (i = 0; i < nb_points; i++)
+			nb += bench_plan_contenders(selection, &points[i], contenders);
+	}
+	return nb * conf->rounds;
 }
 
 int
-bench_compare(const struct bench_conf *conf, const struct bench_workload *workload,
-		const struct bench_backend *ours, const struct bench_backend *peer,
-		struct bench_result *result)
+bench_run_all(const struct bench_conf *conf, const struct bench_selection *selection,
+		struct bench_output *output)
 {
-	struct bench_sample *samples = calloc(2 * (size_t)conf->rounds, sizeof(*samples));
-	double *scratch = calloc(conf->rounds, sizeof(*scratch));
-	unsigned int i, turn;
-	int ret = -ENOMEM;
+	struct progress progress = {
+		.begin_ns = tfe_now_ns(),
+		.nb_planned = count_planned(conf, selection),
+	};
+	const struct bench_workload *workload;
+	struct bench_point points[MAX_POINTS];
+	unsigned int nb_points, i;
+	int ret = 0;
 
-	if (samples == NULL || scratch == NULL)
-		goto out;
-	for (i = 0; i < conf->rounds; i++) {
-		for (turn = 0; turn < 2; turn++) {
-			/* A B, B A, ...: neither always runs on the cooler machine. */
-			bool is_peer = (turn + i) % 2 == 1;
-
-			ret = bench_measure(conf, workload, is_peer ? peer : ours,
-					&samples[is_peer ? conf->rounds + i : i]);
-			if (ret < 0)
-				goto out;
-		}
+	for (workload = bench_workloads; ret == 0 && workload->name != NULL; workload++) {
+		nb_points = points_of(selection, workload, points);
+		for (i = 0; i < nb_points && ret == 0; i++)
+			ret = run_point(conf, selection, &points[i], &progress, output);
 	}
-	result->ours = median_sample(samples, conf->rounds, scratch);
-	result->peer = median_sample(&samples[conf->rounds], conf->rounds, scratch);
-	for (i = 0; i < conf->rounds; i++)
-		scratch[i] = samples[i].mpps / samples[conf->rounds + i].mpps;
-	result->ratio = median(scratch, conf->rounds);
-	result->ratio_min = scratch[0];
-	result->ratio_max = scratch[conf->rounds - 1];
-out:
-	free(samples);
-	free(scratch);
-	return ret;
+	if (ret == 0 && progress.nb_planned == 0)
+		ret = -ENOENT;
+	return ret == 0 && output->nb_failed > 0 ? -EIO : ret;
 }

@@ -2,8 +2,6 @@
  * Copyright(c) 2026 The vhost-pci authors
  */
 
-#include "bench.h"
-
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
@@ -13,45 +11,42 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_log.h>
 
-/** The rows, in the order of the performance page. */
-static const struct bench_workload workloads[] = {
-	{ "W1", BENCH_RECEIVE, false, 64 },
-	{ "W1", BENCH_RECEIVE, false, 256 },
-	{ "W1", BENCH_RECEIVE, false, 1518 },
-	{ "W2", BENCH_RECEIVE, true, 64 },
-	{ "W2", BENCH_RECEIVE, true, 256 },
-	{ "W2", BENCH_RECEIVE, true, 1518 },
-	{ "W3", BENCH_TRANSMIT, false, 64 },
-	{ "W3", BENCH_TRANSMIT, false, 256 },
-	{ "W3", BENCH_TRANSMIT, false, 1518 },
-	{ "W3", BENCH_TRANSMIT, true, 64 },
-	{ "W3", BENCH_TRANSMIT, true, 256 },
-	{ "W3", BENCH_TRANSMIT, true, 1518 },
-};
+#include "bench.h"
+#include "bench_memif.h"
+#include "bench_port.h"
 
-static const struct bench_backend ours = { "net_vpci", "net_vpci_bench", "" };
-static const struct bench_backend vhost = { "net_vhost", "net_vhost_bench", "queues=1" };
+/** Processes of DPDK have so many arguments at most. */
+#define MAX_ARGS 24
 
 /** What the command line says. */
 struct options {
 	struct bench_conf conf;
-	const char *plugin;
+	struct bench_selection selection;
+	struct bench_output output;
 	const char *json;
-	const char *only;
-	int backend_cpu;
-	uint32_t size;
-	double at_least;
+	const char *simd_bits;
 	bool verbose;
+};
+
+enum {
+	KEY_PORT_ARGS = 0x100,
+	KEY_MODES,
+	KEY_SIMD,
+	KEY_BUDGET,
 };
 
 static const struct argp_option argp_options[] = {
 	{ "plugin", 'd', "FILE", 0, "Driver plugin to load", 0 },
-	{ "rounds", 'r', "N", 0, "Pairs of measurements for a row (5)", 0 },
-	{ "window", 'w', "MS", 0, "Measured time of a measurement (500)", 0 },
-	{ "workload", 'W', "NAME", 0, "Rows of this workload only, such as W1", 0 },
-	{ "size", 's', "BYTES", 0, "Rows of this frame size only", 0 },
+	{ "rounds", 'r', "N", 0, "Measure each contender as often (5)", 0 },
+	{ "window", 'w', "MS", 0, "Measured time of a measurement (300)", 0 },
+	{ "budget", KEY_BUDGET, "S", 0, "Fewer rounds, but three, if it would take longer", 0 },
+	{ "workload", 'W', "NAME", 0, "This workload only, such as W1 or floor", 0 },
+	{ "size", 's', "BYTES", 0, "This frame size only", 0 },
+	{ "quick", 'q', NULL, 0, "Fewer workloads, sizes", 0 },
+	{ "modes", KEY_MODES, "LIST", 0, "Zero-copy modes of ours: off,split,full", 0 },
+	{ "port-args", KEY_PORT_ARGS, "ARGS", 0, "More device arguments for net_vpci", 0 },
+	{ "simd", KEY_SIMD, "BITS", 0, "Widest vectors that drivers may use", 0 },
 	{ "frontend-cpu", 'f', "CPU", 0, "Processor of the front-end (0)", 0 },
 	{ "backend-cpu", 'b', "CPU", 0, "Processor of the back-end (1)", 0 },
 	{ "json", 'j', "FILE", 0, "Write a line of JSON for each row", 0 },
@@ -65,6 +60,57 @@ static const struct argp_option argp_options[] = {
 	{ 0 },
 };
 
+/** A number that is not negative. */
+static unsigned int
+number(const char *arg, struct argp_state *state)
+{
+	char *end;
+	unsigned long value = strtoul(arg, &end, 0);
+
+	if (end == arg || *end != '\0' || value > INT_MAX)
+		argp_error(state, "%s is no number", arg);
+	return (unsigned int)value;
+}
+
+/** Options that select what to measure, and how. */
+static error_t
+parse_selection(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'W':
+		options->selection.workload = arg;
+		break;
+	case 's':
+		options->selection.size = number(arg, state);
+		break;
+	case 'q':
+		options->selection.quick = true;
+		break;
+	case KEY_MODES:
+		options->selection.modes = arg;
+		break;
+	case 'r':
+		options->conf.rounds = number(arg, state);
+		if (options->conf.rounds == 0)
+			argp_error(state, "at least one round");
+		break;
+	case 'w':
+		options->conf.window_ms = number(arg, state);
+		break;
+	case KEY_BUDGET:
+		options->conf.budget_s = number(arg, state);
+		break;
+	case 'a':
+		options->output.at_least = strtod(arg, NULL);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
 static error_t
 parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -72,36 +118,26 @@ parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'd':
-		options->plugin = arg;
-		break;
-	case 'r':
-		options->conf.rounds = (unsigned int)strtoul(arg, NULL, 0);
-		if (options->conf.rounds == 0)
-			argp_error(state, "at least one round");
-		break;
-	case 'w':
-		options->conf.window_ms = (unsigned int)strtoul(arg, NULL, 0);
-		break;
-	case 'W':
-		options->only = arg;
-		break;
-	case 's':
-		options->size = (uint32_t)strtoul(arg, NULL, 0);
+		options->conf.plugin = arg;
 		break;
 	case 'f':
-		options->conf.frontend_cpu = (int)strtol(arg, NULL, 0);
+		options->conf.frontend_cpu = (int)number(arg, state);
 		break;
 	case 'b':
-		options->backend_cpu = (int)strtol(arg, NULL, 0);
+		options->conf.backend_cpu = (int)number(arg, state);
 		break;
 	case 'j':
 		options->json = arg;
 		break;
-	case 'a':
-		options->at_least = strtod(arg, NULL);
+	case KEY_PORT_ARGS:
+		options->conf.port_args = arg[0] != '\0' ? arg : NULL;
+		break;
+	case KEY_SIMD:
+		options->simd_bits = arg;
 		break;
 	case '1':
 		options->conf.one_thread = true;
+		options->selection.one_thread = true;
 		break;
 	case 'n':
 		options->conf.hugepages = false;
@@ -110,7 +146,7 @@ parse_option(int key, char *arg, struct argp_state *state)
 		options->verbose = true;
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_selection(key, arg, state);
 	}
 	return 0;
 }
@@ -118,8 +154,8 @@ parse_option(int key, char *arg, struct argp_state *state)
 static int
 eal_start(const struct options *options)
 {
-	char lcores[32], prefix[64], plugin[PATH_MAX];
-	const char *argv[16];
+	char lcores[32], prefix[64], plugin[PATH_MAX], simd[64];
+	const char *argv[MAX_ARGS];
 	/* The EAL permutes its arguments and writes to none of them. */
 	union {
 		const char **words;
@@ -127,7 +163,7 @@ eal_start(const struct options *options)
 	} args = { .words = argv };
 	int argc = 0;
 
-	snprintf(lcores, sizeof(lcores), "0@%d", options->backend_cpu);
+	snprintf(lcores, sizeof(lcores), "0@%d", options->conf.backend_cpu);
 	snprintf(prefix, sizeof(prefix), "--file-prefix=vpcibench%d", (int)getpid());
 	argv[argc++] = "vhost-pci-bench";
 	argv[argc++] = "--lcores";
@@ -136,11 +172,17 @@ eal_start(const struct options *options)
 	argv[argc++] = "--no-telemetry";
 	argv[argc++] = prefix;
 	argv[argc++] = options->conf.hugepages ? "--in-memory" : "--no-huge";
+	if (options->conf.hugepages)
+		argv[argc++] = "--single-file-segments"; /* virtio_user shares few files */
 	argv[argc++] = "-m";
 	argv[argc++] = "256";
 	argv[argc++] = options->verbose ? "--log-level=info" : "--log-level=error";
-	if (options->plugin != NULL) {
-		snprintf(plugin, sizeof(plugin), "%s", options->plugin);
+	if (options->simd_bits != NULL) {
+		snprintf(simd, sizeof(simd), "--force-max-simd-bitwidth=%s", options->simd_bits);
+		argv[argc++] = simd;
+	}
+	if (options->conf.plugin != NULL) {
+		snprintf(plugin, sizeof(plugin), "%s", options->conf.plugin);
 		argv[argc++] = "-d";
 		argv[argc++] = plugin;
 	}
@@ -152,38 +194,51 @@ eal_start(const struct options *options)
 	return 0;
 }
 
-static bool
-is_selected(const struct options *options, const struct bench_workload *workload)
-{
-	return (options->only == NULL || strcmp(options->only, workload->name) == 0) &&
-			(options->size == 0 || options->size == workload->frame_bytes);
-}
-
-/** @return 0; 1 where a ratio is too low; negative errno. */
+/** Find out what this driver can do, then measure. */
 static int
-run_all(const struct options *options, FILE *json)
+run(struct options *options)
 {
-	struct bench_result result;
-	int verdict = 0;
-	size_t i;
+	char devargs[PATH_MAX];
 	int ret;
 
-	bench_report_head(&vhost);
-	for (i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
-		if (!is_selected(options, &workloads[i]))
-			continue;
-		ret = bench_compare(&options->conf, &workloads[i], &ours, &vhost, &result);
-		if (ret < 0)
-			return ret;
-		bench_report_row(&workloads[i], &result);
-		if (json != NULL)
-			bench_report_json(json, &workloads[i], &vhost, &result);
-		if (result.ratio < options->at_least) {
-			printf("     below the bound of %.2f\n", options->at_least);
-			verdict = 1;
-		}
+	ret = bench_pool_create();
+	if (ret < 0)
+		return ret;
+	snprintf(devargs, sizeof(devargs), "iface=%s/probe.sock,zero-copy=split",
+			options->conf.dir);
+	options->selection.has_zero_copy = bench_port_accepts("net_vpci_probe", devargs);
+	bench_report_head();
+	ret = bench_run_all(&options->conf, &options->selection, &options->output);
+	if (options->output.nb_rows > 0)
+		bench_report_noise(&options->conf, &options->output);
+	if (!options->selection.has_zero_copy)
+		printf("this net_vpci knows no zero-copy: its modes were not told apart\n");
+	if (ret == -ENOENT)
+		fprintf(stderr, "no workload is selected\n");
+	return ret == 0 && options->output.nb_low > 0 ? -ERANGE : ret;
+}
+
+/** The benchmark, with a folder of its own. */
+static int
+run_in_dir(struct options *options)
+{
+	char dir[] = "/tmp/vhost-pci-bench-XXXXXX";
+	int ret;
+
+	if (mkdtemp(dir) == NULL) {
+		fprintf(stderr, "%s: %s\n", dir, strerror(errno));
+		return -errno;
 	}
-	return verdict;
+	options->conf.dir = dir;
+	ret = eal_start(options);
+	if (ret == 0)
+		ret = run(options);
+	options->conf.dir = NULL;
+	if (!bench_memif_is_open())
+		rte_eal_cleanup();
+	if (rmdir(dir) < 0)
+		fprintf(stderr, "%s is left: %s\n", dir, strerror(errno));
+	return ret;
 }
 
 int
@@ -192,37 +247,29 @@ main(int argc, char **argv)
 	static const struct argp argp = {
 		.options = argp_options,
 		.parser = parse_option,
-		.doc = "Compares net_vpci with net_vhost, driven by one generator front-end.",
+		.doc = "Compares net_vpci with others, driven by one generator front-end.",
 	};
 	struct options options = {
-		.conf = { .rounds = 5, .window_ms = 500, .frontend_cpu = 0, .hugepages = true },
-		.backend_cpu = 1,
+		.conf = { .rounds = 5,
+				.window_ms = 300,
+				.frontend_cpu = 0,
+				.backend_cpu = 1,
+				.hugepages = true },
 	};
-	char dir[] = "/tmp/vhost-pci-bench-XXXXXX";
-	FILE *json = NULL;
 	int ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	if (options.json != NULL) {
-		json = fopen(options.json, "w");
-		if (json == NULL) {
+		options.output.json = fopen(options.json, "w");
+		if (options.output.json == NULL) {
 			fprintf(stderr, "%s: %s\n", options.json, strerror(errno));
 			return EXIT_FAILURE;
 		}
 	}
-	if (mkdtemp(dir) == NULL) {
-		fprintf(stderr, "%s: %s\n", dir, strerror(errno));
-		return EXIT_FAILURE;
-	}
-	options.conf.dir = dir;
-	ret = eal_start(&options);
-	if (ret == 0)
-		ret = bench_pool_create();
-	if (ret == 0)
-		ret = run_all(&options, json);
-	rte_eal_cleanup();
-	rmdir(dir);
-	if (json != NULL && fclose(json) != 0 && ret == 0)
+	ret = run_in_dir(&options);
+	if (options.output.json != NULL && fclose(options.output.json) != 0 && ret == 0) {
+		fprintf(stderr, "%s: %s\n", options.json, strerror(errno));
 		ret = -errno;
+	}
 	return ret == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
