@@ -108,26 +108,40 @@ vhost_pci_packed_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	return 1;
 }
 
-/** See vhost_pci_ring_put(). */
+/** The two bits of a used descriptor under a wrap counter (VIRTIO 2.8.1). */
+static inline uint16_t
+vhost_pci_packed_used_flags(bool wrap)
+{
+	return wrap ? VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED : 0;
+}
+
+/** Return a chain that occupies so many slots; see vhost_pci_ring_put(). */
 VHOST_PCI_ALWAYS_INLINE void
-vhost_pci_packed_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len)
+vhost_pci_packed_put_id(struct vhost_pci_vring *vr, uint16_t id, uint32_t len, uint16_t nb_slots)
 {
 	struct vring_packed_desc *desc = &vr->packed.desc[vr->used_idx];
-	const uint16_t used = VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED;
 	/* VIRTIO 2.8.4: WRITE says that the buffer was written to, and that len is valid. */
 	const uint16_t written = len != 0 ? VRING_DESC_F_WRITE : 0;
-	const uint16_t flags = vr->used_wrap ? used | written : written;
+	const uint16_t flags = vhost_pci_packed_used_flags(vr->used_wrap) | written;
 
-	vhost_pci_store_relaxed(&desc->id, chain->id);
-	vhost_pci_store_relaxed(&desc->len, len);
 	if (vr->nb_unflushed++ == 0) {
 		/* The driver polls this entry: it is published last, for all that follow it. */
 		vr->flush_slot = vr->used_idx;
 		vr->flush_flags = flags;
+		vhost_pci_store_relaxed(&desc->id, id);
+		vhost_pci_store_relaxed(&desc->len, len);
 	} else {
-		vhost_pci_store_relaxed(&desc->flags, flags);
+		vhost_pci_store_relaxed((vhost_pci_word64 *)(void *)&desc->len,
+				len | (uint64_t)id << 32 | (uint64_t)flags << 48);
 	}
-	vhost_pci_packed_advance(vr, &vr->used_idx, &vr->used_wrap, chain->nb_slots);
+	vhost_pci_packed_advance(vr, &vr->used_idx, &vr->used_wrap, nb_slots);
+}
+
+/** See vhost_pci_ring_put(). */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_packed_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len)
+{
+	vhost_pci_packed_put_id(vr, chain->id, len, chain->nb_slots);
 }
 
 /** See vhost_pci_ring_flush(). */
