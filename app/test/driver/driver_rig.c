@@ -99,7 +99,8 @@ ping_setup(void)
 int
 rig_group_setup(void **state)
 {
-	char prefix[48], lcores[32];
+	const char *bits = getenv("VHOST_PCI_SIMD_BITS");
+	char prefix[48], lcores[32], simd[48];
 	const char *const args[] = {
 		"vhost-pci-driver-test",
 		"--no-huge",
@@ -109,6 +110,7 @@ rig_group_setup(void **state)
 		"--log-level=pmd.net.vhost_pci:error",
 		lcores,
 		prefix,
+		simd,
 	};
 	char *copies[RTE_DIM(args)];
 	char *argv[RTE_DIM(args) + 1];
@@ -121,6 +123,9 @@ rig_group_setup(void **state)
 	/* Tests run side by side, and EAL ties each to one processor. */
 	snprintf(lcores, sizeof(lcores), "--lcores=0@%d",
 			(int)getpid() % (int)sysconf(_SC_NPROCESSORS_ONLN));
+	/* Bursts for another instruction set than the usual one; 256 is what the EAL allows itself.
+	 */
+	snprintf(simd, sizeof(simd), "--force-max-simd-bitwidth=%s", bits != NULL ? bits : "256");
 	for (i = 0; i < RTE_DIM(args); i++)
 		argv[i] = copies[i] = strdup(args[i]);
 	argv[i] = NULL;

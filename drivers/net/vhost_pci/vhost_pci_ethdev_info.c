@@ -106,14 +106,14 @@ vhost_pci_txq_info_get(struct rte_eth_dev *dev, uint16_t queue_id, struct rte_et
 
 /** Say what a queue's burst function is made for. */
 static int
-burst_mode_get(struct vhost_pci_port *port, const struct vhost_pci_vring *vr, const char *what,
-		struct rte_eth_burst_mode *mode)
+burst_mode_get(struct vhost_pci_port *port, const struct vhost_pci_vring *vr,
+		const enum vhost_pci_isa *isa, const char *what, struct rte_eth_burst_mode *mode)
 {
 	vhost_pci_port_lock(port);
 	if (vr->size == 0)
 		snprintf(mode->info, sizeof(mode->info), "Scalar (no front-end)");
 	else
-		snprintf(mode->info, sizeof(mode->info), "Scalar %s%s",
+		snprintf(mode->info, sizeof(mode->info), "%s %s%s", vhost_pci_isa_name(*isa),
 				vr->is_packed ? "Packed" : "Split", what);
 	vhost_pci_port_unlock(port);
 	return 0;
@@ -126,7 +126,7 @@ vhost_pci_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 	const struct vhost_pci_rxq *rxq = dev->data->rx_queues[queue_id];
 	bool offload = (rxq->features & VHOST_PCI_RX_OFFLOAD_FEATURES) != 0;
 
-	return burst_mode_get(rxq->port, rxq->vr, offload ? " Offload" : "", mode);
+	return burst_mode_get(rxq->port, rxq->vr, &rxq->isa, offload ? " Offload" : "", mode);
 }
 
 int
@@ -136,7 +136,7 @@ vhost_pci_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t queue_id,
 	const struct vhost_pci_txq *txq = dev->data->tx_queues[queue_id];
 	bool mergeable = (txq->features & VHOST_PCI_FEATURE(NET_F_MRG_RXBUF)) != 0;
 
-	return burst_mode_get(txq->port, txq->vr, mergeable ? " Mergeable" : "", mode);
+	return burst_mode_get(txq->port, txq->vr, &txq->isa, mergeable ? " Mergeable" : "", mode);
 }
 
 void

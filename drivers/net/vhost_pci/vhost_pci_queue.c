@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <rte_malloc.h>
+#include <rte_vect.h>
 
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
@@ -185,15 +186,34 @@ tx_nothing(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs)
 	return 0;
 }
 
+/** The widest instruction set that the processor has and the EAL allows. */
+static enum vhost_pci_isa
+best_isa(void)
+{
+	uint16_t bits = rte_vect_get_max_simd_bitwidth();
+
+	if (bits >= RTE_VECT_SIMD_512 && vhost_pci_isa_supported(VHOST_PCI_ISA_AVX512))
+		return VHOST_PCI_ISA_AVX512;
+	if (bits >= RTE_VECT_SIMD_256 && vhost_pci_isa_supported(VHOST_PCI_ISA_AVX2))
+		return VHOST_PCI_ISA_AVX2;
+	return VHOST_PCI_ISA_SCALAR;
+}
+
 static void
 rxq_select(struct vhost_pci_rxq *rxq)
 {
+	rxq->isa = best_isa();
+	rxq->take = vhost_pci_batch_taker(vhost_pci_vring_kind(rxq->vr), VHOST_PCI_DEQUEUE,
+			&rxq->isa);
 	rxq->rx = rxq->is_stopped ? rx_nothing : vhost_pci_rx_select(rxq->vr, rxq->features);
 }
 
 static void
 txq_select(struct vhost_pci_txq *txq)
 {
+	txq->isa = best_isa();
+	txq->take = vhost_pci_batch_taker(vhost_pci_vring_kind(txq->vr), VHOST_PCI_ENQUEUE,
+			&txq->isa);
 	txq->tx = txq->is_stopped ? tx_nothing : vhost_pci_tx_select(txq->vr, txq->features);
 }
 

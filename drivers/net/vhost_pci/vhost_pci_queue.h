@@ -17,13 +17,10 @@
 
 #include <rte_mbuf.h>
 
+#include "vhost_pci_batch.h"
 #include "vhost_pci_intr.h"
 #include "vhost_pci_port.h"
-#include "vhost_pci_ring.h"
 #include "vhost_pci_stats.h"
-
-/** Packets that a burst works on together: taken, prefetched, then copied. */
-#define VHOST_PCI_BATCH 32
 
 /** Mbufs that an Rx queue keeps at hand. */
 #define VHOST_PCI_STASH 64
@@ -52,6 +49,7 @@ typedef uint16_t (*vhost_pci_tx_fn_t)(struct vhost_pci_txq *txq, struct rte_mbuf
 struct vhost_pci_rxq {
 	/* Read by the polling thread. Control writes while the vring is paused or the port down. */
 	vhost_pci_rx_fn_t rx;
+	vhost_pci_take_fn_t take; /**< Of plain chains. */
 	struct vhost_pci_vring *vr;
 	struct rte_mempool *pool;
 	uint64_t rearm;    /**< What a fresh mbuf has at VHOST_PCI_MBUF_REARM. */
@@ -76,7 +74,8 @@ struct vhost_pci_rxq {
 	struct vhost_pci_rxq_intr intr;
 	struct rte_ether_addr rarp_mac;
 	uint16_t queue_id;
-	uint16_t nb_desc; /**< As set up by the application; the front-end decides. */
+	enum vhost_pci_isa isa; /**< Of take. */
+	uint16_t nb_desc;       /**< As set up by the application; the front-end decides. */
 	uint8_t drop_en;
 	bool is_deferred; /**< Not started with the port. */
 	bool is_stopped;  /**< While the port is started. */
@@ -86,6 +85,7 @@ struct vhost_pci_rxq {
 struct vhost_pci_txq {
 	/* Read by the polling thread. Control writes while the vring is paused or the port down. */
 	vhost_pci_tx_fn_t tx;
+	vhost_pci_take_fn_t take; /**< Of plain chains. */
 	struct vhost_pci_vring *vr;
 	struct vhost_pci_take *takes; /**< nb_takes of them. */
 	uint64_t features;            /**< Negotiated. */
@@ -99,6 +99,7 @@ struct vhost_pci_txq {
 	VHOST_PCI_CACHE_ALIGNED struct vhost_pci_port *port;
 	struct vhost_pci_txq_stats stats_base;
 	struct vhost_pci_vring_stats vring_base;
+	enum vhost_pci_isa isa; /**< Of take. */
 	uint16_t queue_id;
 	uint16_t nb_desc;
 	bool is_deferred;

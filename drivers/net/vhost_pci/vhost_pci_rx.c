@@ -3,7 +3,6 @@
  */
 
 #include <rte_arp.h>
-#include <rte_memcpy.h>
 #include <rte_net.h>
 #include <rte_prefetch.h>
 
@@ -11,6 +10,7 @@
 #include "vhost_pci_features.h"
 #include "vhost_pci_offload.h"
 #include "vhost_pci_queue.h"
+#include "vhost_pci_rx_batch.h"
 #include "vhost_pci_rx_gather.h"
 
 /**
@@ -29,11 +29,11 @@ enum rx_result {
 	RX_STOP,    /**< It can't be handled now, or not at all: back into the ring. */
 };
 
-/** Copy a frame into one mbuf; short ones without a call. */
+/** Copy a frame into one mbuf. */
 VHOST_PCI_ALWAYS_INLINE void
 rx_copy(struct rte_mbuf *m, const uint8_t *src, uint32_t len)
 {
-	rte_memcpy(rte_pktmbuf_mtod(m, void *), src, len);
+	vhost_pci_copy(rte_pktmbuf_mtod(m, uint8_t *), src, len);
 	m->data_len = (uint16_t)len;
 	m->pkt_len = len;
 }
@@ -134,10 +134,10 @@ rx_take(struct vhost_pci_vring *vr, struct vhost_pci_take *takes, unsigned int m
 	return nb;
 }
 
-/** The Rx burst, for one kind of ring, with or without a look at the headers. */
+/** The long way of the Rx burst, for chains of any shape. */
 VHOST_PCI_ALWAYS_INLINE uint16_t
-rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
-		const unsigned int kind, const bool offload)
+rx_any(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs, const unsigned int kind,
+		const bool offload)
 {
 	struct vhost_pci_vring *vr = rxq->vr;
 	struct vhost_pci_take takes[VHOST_PCI_BATCH];
@@ -145,7 +145,6 @@ rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 	uint16_t nb_rx = 0, nb_seen = 0;
 	unsigned int i, nb;
 
-	vhost_pci_ring_begin(vr);
 	do {
 		nb = rx_take(vr, takes, RTE_MIN(nb_bufs - nb_seen, VHOST_PCI_BATCH), kind);
 		for (i = 0; i < nb; i++) {
@@ -161,7 +160,39 @@ rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		/* Fewer than were wanted: there are no more, unless they were in many pieces. */
 	} while ((nb == VHOST_PCI_BATCH || vr->nb_segs > MAX_HELD_SEGS) && i == nb &&
 			nb_seen < nb_bufs);
-	vhost_pci_ring_end(vr, kind);
+	return nb_rx;
+}
+
+/** The short way, as far as it goes; rings of rare modes have none. */
+VHOST_PCI_ALWAYS_INLINE uint16_t
+rx_plain(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
+		const unsigned int kind, const bool offload)
+{
+	uint16_t nb_rx = 0;
+	unsigned int nb;
+
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 || rxq->vlan_strip || rxq->ptype_mask != 0)
+		return 0;
+	do {
+		nb = vhost_pci_rx_batch(rxq, &bufs[nb_rx],
+				RTE_MIN(nb_bufs - nb_rx, VHOST_PCI_BATCH), kind, offload);
+		nb_rx += nb;
+	} while (nb == VHOST_PCI_BATCH && nb_rx < nb_bufs);
+	return nb_rx;
+}
+
+/** The Rx burst, for one kind of ring, with or without a look at the headers. */
+VHOST_PCI_ALWAYS_INLINE uint16_t
+rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
+		const unsigned int kind, const bool offload)
+{
+	uint16_t nb_rx;
+
+	vhost_pci_ring_begin(rxq->vr);
+	nb_rx = rx_plain(rxq, bufs, nb_bufs, kind, offload);
+	if (nb_rx < nb_bufs)
+		nb_rx += rx_any(rxq, &bufs[nb_rx], nb_bufs - nb_rx, kind, offload);
+	vhost_pci_ring_end(rxq->vr, kind);
 	rxq->stats.q.packets += nb_rx;
 	return nb_rx;
 }

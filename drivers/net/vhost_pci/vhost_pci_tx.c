@@ -5,12 +5,12 @@
 #include <errno.h>
 
 #include <rte_errno.h>
-#include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
 #include "vhost_pci_features.h"
 #include "vhost_pci_offload.h"
 #include "vhost_pci_queue.h"
+#include "vhost_pci_tx_batch.h"
 
 /**
  * Segments held when a packet begins, at most: what is then left in a vring's table is enough for
@@ -177,19 +177,6 @@ tx_packet_slow(struct vhost_pci_txq *txq, const struct vhost_pci_take *take,
 	return 0;
 }
 
-/** Write a header that promises nothing. */
-VHOST_PCI_ALWAYS_INLINE void
-tx_plain_header(uint8_t *va, uint8_t hdr_len)
-{
-	static const struct virtio_net_hdr_v1 plain = { .num_buffers = 1 };
-
-	/* Whole, for a buffer may have been a packet with offloads before. */
-	if (hdr_len == sizeof(plain))
-		memcpy(va, &plain, sizeof(plain));
-	else
-		memcpy(va, &plain, sizeof(struct virtio_net_hdr));
-}
-
 /** Send one packet. */
 VHOST_PCI_ALWAYS_INLINE enum tx_result
 tx_packet(struct vhost_pci_txq *txq, struct tx_chains *chains, const struct rte_mbuf *m,
@@ -217,8 +204,9 @@ tx_packet(struct vhost_pci_txq *txq, struct tx_chains *chains, const struct rte_
 	take = &txq->takes[chains->head];
 	seg = &vr->segs[take->chain.seg_idx];
 	if (likely(seg->len >= len && m->nb_segs == 1 && !offload)) {
-		tx_plain_header(seg->va, vr->hdr_len);
-		rte_memcpy(seg->va + vr->hdr_len, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		vhost_pci_tx_plain_header(seg->va, vr->hdr_len);
+		vhost_pci_copy(seg->va + vr->hdr_len, rte_pktmbuf_mtod(m, const uint8_t *),
+				m->data_len);
 	} else if (tx_packet_slow(txq, take, m, (uint16_t)nb) < 0) {
 		return TX_DROPPED;
 	}
@@ -242,17 +230,16 @@ tx_prefetch(struct vhost_pci_txq *txq, struct tx_chains *chains, struct rte_mbuf
 	}
 }
 
-/** The Tx burst, for one kind of ring, with mergeable buffers or without. */
+/** The long way of the Tx burst, for packets and chains of any shape. Returns those done with. */
 VHOST_PCI_ALWAYS_INLINE uint16_t
-tx_ring(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
-		const unsigned int kind, const bool mergeable)
+tx_any(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs, const unsigned int kind,
+		const bool mergeable)
 {
 	struct tx_chains chains = { 0, 0 };
 	enum tx_result result = TX_SENT;
 	uint16_t nb_done = 0, nb_sent = 0;
 	unsigned int i, nb;
 
-	vhost_pci_ring_begin(txq->vr);
 	while (nb_done < nb_bufs && result != TX_STOP) {
 		nb = RTE_MIN(nb_bufs - nb_done, VHOST_PCI_BATCH);
 		tx_rewind(txq, &chains, kind);
@@ -266,8 +253,41 @@ tx_ring(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		}
 	}
 	tx_rewind(txq, &chains, kind);
-	vhost_pci_ring_end(txq->vr, kind);
 	txq->stats.q.packets += nb_sent;
+	return nb_done;
+}
+
+/** The short way, as far as it goes; rings of rare modes have none. Returns packets sent. */
+VHOST_PCI_ALWAYS_INLINE uint16_t
+tx_plain(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
+		const unsigned int kind)
+{
+	uint16_t nb_sent = 0;
+	unsigned int max, nb;
+
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0)
+		return 0;
+	do {
+		max = RTE_MIN(nb_bufs - nb_sent, VHOST_PCI_BATCH);
+		nb = vhost_pci_tx_batch(txq, &bufs[nb_sent], max, kind);
+		nb_sent += nb;
+	} while (nb == VHOST_PCI_BATCH && nb_sent < nb_bufs);
+	txq->stats.q.packets += nb_sent;
+	return nb_sent;
+}
+
+/** The Tx burst, for one kind of ring, with mergeable buffers or without. */
+VHOST_PCI_ALWAYS_INLINE uint16_t
+tx_ring(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
+		const unsigned int kind, const bool mergeable)
+{
+	uint16_t nb_done;
+
+	vhost_pci_ring_begin(txq->vr);
+	nb_done = tx_plain(txq, bufs, nb_bufs, kind);
+	if (nb_done < nb_bufs)
+		nb_done += tx_any(txq, &bufs[nb_done], nb_bufs - nb_done, kind, mergeable);
+	vhost_pci_ring_end(txq->vr, kind);
 	txq->stats.ring_full += nb_done < nb_bufs;
 	rte_pktmbuf_free_bulk(bufs, nb_done);
 	return nb_done;
