@@ -118,6 +118,12 @@ adapter_fe_peer_said(void *opaque)
 	return adapter_peer_said(opaque);
 }
 
+static int
+adapter_fe_channel_replied(void *opaque, uint32_t request, uint64_t value)
+{
+	return adapter_channel_replied(opaque, request, value);
+}
+
 static enum frontend_relayed
 adapter_fe_relay(void *opaque, const struct vhost_pci_msg *msg, bool is_answered)
 {
@@ -139,6 +145,7 @@ static const struct frontend_ops adapter_frontend_ops = {
 	.merge_log = adapter_fe_merge_log,
 	.log_changed = adapter_fe_log_changed,
 	.peer_said = adapter_fe_peer_said,
+	.channel_replied = adapter_fe_channel_replied,
 	.relay = adapter_fe_relay,
 	.closed = adapter_fe_closed,
 };

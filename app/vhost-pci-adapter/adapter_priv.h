@@ -74,6 +74,9 @@ struct adapter {
 	int64_t held_since;
 	uint16_t held_flags;
 	struct vhost_pci_msg held;
+	uint32_t channel_request; /**< that waits for the front-end's reply; 0: none */
+	bool has_channel_reply;   /**< which waits for room on the ring */
+	uint64_t channel_reply;
 	GSource *resume; /**< more frames are to be taken from the ring */
 };
 
@@ -129,6 +132,8 @@ void adapter_relay_stop(struct adapter *adapter);
 /** Put a message on the ring, or keep it until there is room. */
 enum frontend_relayed adapter_relay(struct adapter *adapter, const struct vhost_pci_msg *msg,
 		bool is_answered);
+/** A reply on the back-end channel; as the channel_replied of struct frontend_ops. */
+int adapter_channel_replied(struct adapter *adapter, uint32_t request, uint64_t value);
 /** The rings have changed: doorbell MSG_NOTIFY. */
 void adapter_msg_notify(struct adapter *adapter);
 /** End the session if the driver owes a reply, or room, for too long [ADP-9.16]. */

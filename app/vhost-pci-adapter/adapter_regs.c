@@ -316,6 +316,8 @@ adapter_regs_init(struct adapter *adapter)
 
 	if (adapter->log != NULL)
 		device_features |= VHOST_PCI_ADAPTER_F_LOG;
+	if (config->protocol_features & VHOST_USER_PROTOCOL_MASK(BACKEND_REQ))
+		device_features |= VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL;
 	if (config->dialect)
 		device_features |= VHOST_PCI_ADAPTER_F_PEER_CONNECTION;
 	if (config->is_static)

@@ -105,8 +105,11 @@ adapter_relay_stop(struct adapter *adapter)
 	watch_stop(&adapter->resume);
 	adapter->is_replaying = false;
 	adapter->has_held = false;
+	adapter->channel_request = 0;
+	adapter->has_channel_reply = false;
 	if (adapter->frontend == NULL || adapter->is_ending)
 		return;
+	frontend_channel_forget(adapter->frontend);
 	frontend_set_relaying(adapter->frontend, false);
 	frontend_answer_pending(adapter->frontend);
 	frontend_set_paused(adapter->frontend, false);
@@ -120,6 +123,8 @@ adapter_note_relayed(struct adapter *adapter, const struct vhost_pci_msg *msg)
 	uint32_t index = msg->payload.u64 & VHOST_USER_VRING_IDX_MASK;
 
 	adapter->stats.frames_out++;
+	if (msg->hdr.flags & VHOST_USER_REPLY)
+		return;
 	if (msg->hdr.request == VHOST_USER_SET_VRING_KICK && index < record->nb_vrings)
 		record_vring_used(&record->vrings[index]);
 }
@@ -134,6 +139,20 @@ adapter_before_start(struct adapter *adapter, const struct vhost_pci_msg *msg)
 		vhost_pci_store_relaxed(&adapter->shared->vring_state[index].flags, 0);
 }
 
+/* The front-end's reply on the back-end channel, which ends the wait for it. */
+static bool
+adapter_next_channel_reply(struct adapter *adapter)
+{
+	if (!adapter->has_channel_reply)
+		return false;
+	vhost_pci_codec_make_reply(&adapter->held, adapter->channel_request, sizeof(uint64_t));
+	adapter->held.payload.u64 = adapter->channel_reply;
+	adapter->held_flags = 0;
+	adapter->has_channel_reply = false;
+	adapter->channel_request = 0;
+	return adapter->has_held = true;
+}
+
 /* Have something to put on the ring in held, if there is anything. */
 static bool
 adapter_next(struct adapter *adapter)
@@ -141,13 +160,13 @@ adapter_next(struct adapter *adapter)
 	if (adapter->has_held)
 		return true;
 	if (!adapter->is_replaying)
-		return false;
+		return adapter_next_channel_reply(adapter);
 	adapter->held_flags = VHOST_PCI_ADAPTER_FRAME_REPLAY | VHOST_PCI_ADAPTER_FRAME_ANSWERED;
 	if (record_replay(frontend_record(adapter->frontend), &adapter->cursor, &adapter->held) &&
 			adapter_translate(adapter, &adapter->held))
 		return adapter->has_held = true;
 	adapter->is_replaying = false;
-	return false;
+	return adapter_next_channel_reply(adapter);
 }
 
 /* Put on the ring what there is room for; the front-end is read again when all is on it. */
@@ -198,6 +217,48 @@ adapter_relay(struct adapter *adapter, const struct vhost_pci_msg *msg, bool is_
 	return FRONTEND_RELAYED;
 }
 
+int
+adapter_channel_replied(struct adapter *adapter, uint32_t request, uint64_t value)
+{
+	if (request != FRONTEND_CHANNEL_FAILED &&
+			(adapter->channel_request != request || adapter->has_channel_reply))
+		return -EPROTO;
+	if (adapter->channel_request == 0 || adapter->has_channel_reply)
+		return 0;
+	adapter->has_channel_reply = true;
+	adapter->channel_reply = value;
+	adapter_flush(adapter);
+	return 0;
+}
+
+/* A request of the back-end; -EPROTO for what no driver sends [ADP-9.18]. */
+static int
+adapter_take_request(struct adapter *adapter, struct vhost_pci_msg *msg)
+{
+	const struct record *record = frontend_record(adapter->frontend);
+	bool needs_reply = msg->hdr.flags & VHOST_USER_NEED_REPLY;
+
+	if (!(adapter->regs.driver_features_lo & VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL) ||
+			(msg->hdr.request != VHOST_USER_BACKEND_IOTLB_MSG &&
+					msg->hdr.request != VHOST_USER_BACKEND_CONFIG_CHANGE_MSG)) {
+		adapter->stats.frames_dropped++;
+		return 0;
+	}
+	if (vhost_pci_codec_check(msg, VHOST_PCI_MSG_BACKEND_REQUEST) < 0)
+		return -EPROTO;
+	if (needs_reply &&
+			(adapter->channel_request != 0 ||
+					!record_has_protocol(record,
+							VHOST_USER_PROTOCOL_F_REPLY_ACK)))
+		return -EPROTO;
+	if (needs_reply)
+		adapter->channel_request = msg->hdr.request;
+	/* [ADP-9.19]: where there is no channel, the device answers */
+	if (frontend_channel_send(adapter->frontend, msg) < 0)
+		adapter_channel_replied(adapter, FRONTEND_CHANNEL_FAILED, 1);
+	return 0;
+}
+
 /* A frame of the driver; -EPROTO for what no driver sends [ADP-9.17]. */
 static int
 adapter_take_frame(struct adapter *adapter, struct vhost_pci_msg *msg,
@@ -205,12 +266,13 @@ adapter_take_frame(struct adapter *adapter, struct vhost_pci_msg *msg,
 {
 	adapter->stats.frames_in++;
 	if (adapter->regs.conn_state != VHOST_PCI_ADAPTER_CONN_CONNECTED ||
-			frame->conn_id != frontend_conn_id(adapter->frontend) ||
-			!(msg->hdr.flags & VHOST_USER_REPLY)) {
-		/* of another session, or a request of the back-end: there is no channel */
+			frame->conn_id != frontend_conn_id(adapter->frontend)) {
+		/* of another session */
 		adapter->stats.frames_dropped++;
 		return 0;
 	}
+	if (!(msg->hdr.flags & VHOST_USER_REPLY))
+		return adapter_take_request(adapter, msg);
 	if (vhost_pci_codec_check(msg, VHOST_PCI_MSG_REPLY) < 0)
 		return -EPROTO;
 	/* [ADP-11.14]: the log is complete before the front-end has the base */

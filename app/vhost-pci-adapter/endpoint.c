@@ -78,6 +78,15 @@ waiting_peer_said(void *opaque)
 	return 0;
 }
 
+/* There is no driver that could have asked. */
+static int
+waiting_channel_replied(void *opaque, uint32_t request, uint64_t value)
+{
+	(void)opaque;
+	(void)value;
+	return request == FRONTEND_CHANNEL_FAILED ? 0 : -EPROTO;
+}
+
 static enum frontend_relayed
 waiting_relay(void *opaque, const struct vhost_pci_msg *msg, bool is_answered)
 {
@@ -104,6 +113,7 @@ static const struct frontend_ops waiting_ops = {
 	.merge_log = waiting_merge_log,
 	.log_changed = waiting_log_changed,
 	.peer_said = waiting_peer_said,
+	.channel_replied = waiting_channel_replied,
 	.relay = waiting_relay,
 	.closed = waiting_closed,
 };

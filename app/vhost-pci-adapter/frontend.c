@@ -250,6 +250,7 @@ frontend_destroy(struct frontend *frontend)
 		return;
 	watch_stop(&frontend->watch);
 	watch_stop(&frontend->watch_close);
+	frontend_channel_close(frontend);
 	vhost_pci_transport_close(frontend->transport);
 	record_clear(&frontend->record);
 	g_free(frontend->close_reason);

@@ -17,6 +17,9 @@
 
 struct frontend;
 
+/** No request, as the id of a reply: the back-end channel has failed. */
+#define FRONTEND_CHANNEL_FAILED 0u
+
 /** What is offered to a front-end [ADP-10.1]. */
 struct frontend_config {
 	const char *name; /**< for messages; copied */
@@ -64,6 +67,14 @@ struct frontend_ops {
 	enum frontend_relayed (
 			*relay)(void *opaque, const struct vhost_pci_msg *msg, bool is_answered);
 	/**
+	 * The front-end has replied on the back-end channel, or the channel has failed and with it
+	 * what waits for a reply.
+	 *
+	 * @param request Its id, or FRONTEND_CHANNEL_FAILED.
+	 * @return 0; -EPROTO for a reply to something else than was asked: the channel fails.
+	 */
+	int (*channel_replied)(void *opaque, uint32_t request, uint64_t value);
+	/**
 	 * The connection is over.
 	 *
 	 * @param reason A sentence for the log, or NULL where the front-end closed in good order.
@@ -74,8 +85,9 @@ struct frontend_ops {
 /** What a front-end counts. */
 struct frontend_stats {
 	uint64_t messages;
-	uint64_t refused; /**< messages answered by an error */
-	uint64_t replies; /**< answers that the driver gave */
+	uint64_t refused;          /**< messages answered by an error */
+	uint64_t replies;          /**< answers that the driver gave */
+	uint64_t channel_requests; /**< requests of the back-end that were sent */
 };
 
 /** Make a front-end of a connected socket, the front-end's from now on. @return 0 or -errno. */
@@ -109,6 +121,16 @@ int64_t frontend_pending_since(const struct frontend *frontend);
  * @return 0; -EPROTO for a reply that does not fit the request [ADP-9.17].
  */
 int frontend_reply(struct frontend *frontend, struct vhost_pci_msg *reply);
+
+/**
+ * Send a request of the driver on the back-end channel; the codec has passed it.
+ *
+ * @return 0; -ENOTCONN where there is no channel, or none any more.
+ */
+int frontend_channel_send(struct frontend *frontend, struct vhost_pci_msg *msg);
+
+/** The driver is gone: what the front-end still owes is not for the next one. */
+void frontend_channel_forget(struct frontend *frontend);
 
 /** Tell a front-end that speaks the dialect what the driver's side wants: VHOST_USER_PEER_*. */
 void frontend_tell_peer(struct frontend *frontend, uint32_t peer);

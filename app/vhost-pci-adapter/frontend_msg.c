@@ -106,6 +106,12 @@ record_log_base(struct frontend *frontend, struct vhost_pci_msg *msg)
 }
 
 static int
+record_backend_req_fd(struct frontend *frontend, struct vhost_pci_msg *msg)
+{
+	return frontend_channel_open(frontend, msg);
+}
+
+static int
 record_log_fd(struct frontend *frontend, struct vhost_pci_msg *msg)
 {
 	int error = notify_prepare(msg->fds[0]);
@@ -275,6 +281,10 @@ static const struct frontend_msg_desc messages[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SET_VRING_ENABLE] = { FRONTEND_CLASS_B, record_set_vring_enable, 0 },
 	[VHOST_USER_SEND_RARP] = { FRONTEND_CLASS_B, NULL, PROTOCOL(RARP) },
 	[VHOST_USER_NET_SET_MTU] = { FRONTEND_CLASS_B, record_mtu, PROTOCOL(MTU) },
+	[VHOST_USER_SET_BACKEND_REQ_FD] = { FRONTEND_CLASS_B, record_backend_req_fd,
+			PROTOCOL(BACKEND_REQ) },
+	/* nothing is kept: a driver that comes later asks for what it misses */
+	[VHOST_USER_IOTLB_MSG] = { FRONTEND_CLASS_B, NULL, PROTOCOL(BACKEND_REQ) },
 	[VHOST_USER_SET_VRING_ENDIAN] = { FRONTEND_CLASS_B, record_vring_endian,
 			PROTOCOL(CROSS_ENDIAN) },
 	[VHOST_USER_GET_CONFIG] = { FRONTEND_CLASS_B, NULL, PROTOCOL(CONFIG) },

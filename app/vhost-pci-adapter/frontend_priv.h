@@ -15,6 +15,14 @@
 #include "frontend.h"
 #include "vhost_pci_transport.h"
 
+/** The back-end channel, whose other end is the front-end's [section 9.5]. */
+struct frontend_channel {
+	struct vhost_pci_transport *transport; /**< NULL: none */
+	GSource *watch;
+	uint64_t nb_due;   /**< replies that the front-end owes */
+	uint64_t nb_stale; /**< the first of them: those of drivers that are gone */
+};
+
 struct frontend {
 	struct frontend_config config;
 	char *name;
@@ -30,6 +38,8 @@ struct frontend {
 	bool is_relaying;
 	bool is_paused;
 	bool is_complete;
+
+	struct frontend_channel channel;
 
 	bool has_pending; /**< a request waits for the driver's reply */
 	int64_t pending_since;
@@ -62,6 +72,12 @@ int frontend_msg_record(struct frontend *frontend, struct vhost_pci_msg *msg);
  */
 int frontend_msg_answer(struct frontend *frontend, const struct vhost_user_hdr *request,
 		uint32_t index, struct vhost_pci_msg *reply);
+
+/** Take over the channel that comes with a message. @return 0 or -errno. */
+int frontend_channel_open(struct frontend *frontend, struct vhost_pci_msg *msg);
+
+/** Close the channel, if there is one. */
+void frontend_channel_close(struct frontend *frontend);
 
 /**
  * Handle one of the requests that a header of version 2 has, all of which are the device's to

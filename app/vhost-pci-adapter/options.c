@@ -11,10 +11,8 @@
 #define GROUP_DAEMON   "daemon"
 #define GROUP_ENDPOINT "endpoint "
 
-/** What the daemon can relay of the protocol: no messages of class X, no back-end channel. */
-#define PROTOCOL_POSSIBLE \
-	((VHOST_PCI_ADAPTER_NET_PROTOCOL & ~VHOST_USER_PROTOCOL_MASK(BACKEND_REQ)) | \
-			VHOST_USER_PROTOCOL_MASK(CONFIG))
+/** What the daemon can relay of the protocol: no messages of class X. */
+#define PROTOCOL_POSSIBLE (VHOST_PCI_ADAPTER_NET_PROTOCOL | VHOST_USER_PROTOCOL_MASK(CONFIG))
 
 /*
  * HOST_TSO4, TSO6, ECN and UFO: front-ends that send packets to be segmented need an application
@@ -22,8 +20,8 @@
  */
 #define FEATURES_HOST_TSO (UINT64_C(0xf) << 11)
 
-/** What it can't: LOG_ALL and PROTOCOL_FEATURES are its own, ACCESS_PLATFORM needs a channel. */
-#define FEATURES_IMPOSSIBLE (UINT64_C(1) << 26 | UINT64_C(1) << 30 | UINT64_C(1) << 33)
+/** What it can't: LOG_ALL and PROTOCOL_FEATURES are its own. */
+#define FEATURES_IMPOSSIBLE (UINT64_C(1) << 26 | UINT64_C(1) << 30)
 
 #define DEFAULT_QUEUE_PAIRS   8
 #define DEFAULT_MAX_FRONTENDS 256
@@ -238,7 +236,7 @@ add_endpoint(struct options *options, const char *name, const struct endpoint_te
 	config->dialect = text->dialect != NULL;
 	if (text->dialect != NULL && strcmp(text->dialect, "vhost-pci") != 0)
 		return fail(error, "dialect: '%s' is none of vhost-pci", text->dialect);
-	config->protocol_features = VHOST_PCI_ADAPTER_NET_PROTOCOL & PROTOCOL_POSSIBLE;
+	config->protocol_features = VHOST_PCI_ADAPTER_NET_PROTOCOL;
 	if ((text->listen == NULL) == (text->connect == NULL))
 		return fail(error, "endpoint %s: one of listen and connect is needed", name);
 	/* [ADP-10.2]: only a network device has a profile */

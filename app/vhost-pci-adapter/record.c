@@ -62,6 +62,12 @@ record_note(struct record *record, uint32_t request)
 	record->got |= UINT64_C(1) << (request % 64);
 }
 
+void
+record_forget(struct record *record, uint32_t request)
+{
+	record->got &= ~(UINT64_C(1) << (request % 64));
+}
+
 bool
 record_has(const struct record *record, uint32_t request)
 {

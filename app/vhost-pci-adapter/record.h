@@ -96,6 +96,9 @@ void record_clear(struct record *record);
 /** Note that a message has come. */
 void record_note(struct record *record, uint32_t request);
 
+/** Forget that a message has come. */
+void record_forget(struct record *record, uint32_t request);
+
 /** Whether a message has come. */
 bool record_has(const struct record *record, uint32_t request);
 

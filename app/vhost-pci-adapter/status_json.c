@@ -60,6 +60,7 @@ static const struct status_counter frontend_counters[] = {
 	COUNTER(frontend_stats, messages),
 	COUNTER(frontend_stats, refused),
 	COUNTER(frontend_stats, replies),
+	COUNTER(frontend_stats, channel_requests),
 	{ NULL, 0 },
 };
 

@@ -71,8 +71,7 @@ adapter_rig_defaults(struct adapter_rig *rig)
 		.socket_dir = rig->dir,
 		.virtio_id = 1,
 		.features = VHOST_PCI_ADAPTER_NET_FEATURES,
-		.protocol_features = VHOST_PCI_ADAPTER_NET_PROTOCOL &
-				~VHOST_USER_PROTOCOL_MASK(BACKEND_REQ),
+		.protocol_features = VHOST_PCI_ADAPTER_NET_PROTOCOL,
 		.nb_vrings = 4,
 		.max_frontends = 16,
 		.irq = VFU_PCI_IRQ_MSI,
