@@ -32,6 +32,7 @@ test_good_device_is_initialized_in_order(void **state)
 	/* Of the features on offer, those that it knows. */
 	assert_int_equal(f->regs->driver_features_lo,
 			VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG |
+					VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL |
 					VHOST_PCI_ADAPTER_F_PEER_CONNECTION);
 	assert_int_equal(f->regs->driver_features_hi, 0);
 	assert_int_equal(f->regs->driver_cap_features_hi, ADP_RIG_FEATURES >> 32);

@@ -173,6 +173,142 @@ on_vring_stopped(void *opaque, const struct vhost_pci_vring *vr)
 	f->transport->ops->vring_stopped(f->transport, vr->index, vr->base);
 }
 
+/* Back-end channel [section 9.5] */
+
+static struct vhost_pci_transport *
+open_channel(struct adp_rig *f)
+{
+	struct vhost_pci_transport *channel;
+
+	assert_int_equal(f->transport->ops->open_channel(f->transport, -1, &channel), 0);
+	return channel;
+}
+
+static struct vhost_pci_msg
+make_miss(void)
+{
+	struct vhost_pci_msg msg = adp_rig_make_msg(VHOST_USER_BACKEND_IOTLB_MSG,
+			sizeof(msg.payload.iotlb));
+
+	msg.hdr.flags |= VHOST_USER_NEED_REPLY;
+	msg.payload.iotlb.iova = 0x1000;
+	return msg;
+}
+
+/** The front-end's reply, as the device relays it. */
+static void
+put_channel_reply(struct adp_rig *f, uint32_t request, uint64_t value)
+{
+	struct vhost_pci_msg msg;
+
+	vhost_pci_codec_make_reply(&msg, request, sizeof(value));
+	msg.payload.u64 = value;
+	adp_rig_put_msg(f, &msg, 0, ADP_RIG_CONN_ID);
+}
+
+static void
+test_channel_request_and_reply_cross_the_rings(void **state)
+{
+	struct adp_rig *f = *state;
+	struct vhost_pci_transport *channel = open_channel(f);
+	struct vhost_pci_msg msg = make_miss();
+
+	assert_int_equal(vhost_pci_transport_send(channel, &msg), 0);
+	assert_int_equal(adp_rig_get_reply(f, &msg), 0);
+	assert_int_equal(msg.hdr.request, VHOST_USER_BACKEND_IOTLB_MSG);
+	assert_int_equal(msg.hdr.flags, VHOST_USER_VERSION | VHOST_USER_NEED_REPLY);
+	assert_int_equal(msg.payload.iotlb.iova, 0x1000);
+	assert_int_equal(vhost_pci_transport_recv(channel, &msg), -EAGAIN);
+	/* It is no message of the session, and does not hide one that is. */
+	put_channel_reply(f, VHOST_USER_BACKEND_IOTLB_MSG, 9);
+	adp_rig_put_u64(f, VHOST_USER_SET_STATUS, 1, 0, 0);
+	msg = adp_rig_expect_msg(f, VHOST_USER_SET_STATUS);
+	assert_int_equal(vhost_pci_transport_recv(channel, &msg), 1);
+	assert_int_equal(msg.payload.u64, 9);
+	assert_int_equal(vhost_pci_transport_recv(channel, &msg), -EAGAIN);
+	vhost_pci_transport_close(channel);
+}
+
+/** Replies beyond the one, malformed ones, and those without a channel leave nothing behind. */
+static void
+test_channel_replies_that_nobody_waits_for(void **state)
+{
+	struct adp_rig *f = *state;
+	struct vhost_pci_transport *channel;
+	struct vhost_pci_msg msg;
+
+	put_channel_reply(f, VHOST_USER_BACKEND_IOTLB_MSG, 1);
+	assert_int_equal(adp_rig_recv_msg(f, &msg), -EAGAIN);
+	channel = open_channel(f);
+	assert_int_equal(vhost_pci_transport_recv(channel, &msg), -EAGAIN);
+	vhost_pci_codec_make_reply(&msg, VHOST_USER_BACKEND_IOTLB_MSG, 4);
+	adp_rig_put_msg(f, &msg, 0, ADP_RIG_CONN_ID);
+	for (unsigned int i = 0; i < 100; i++)
+		put_channel_reply(f, VHOST_USER_BACKEND_IOTLB_MSG, i);
+	assert_int_equal(adp_rig_recv_msg(f, &msg), -EAGAIN);
+	assert_int_equal(adp_rig_recv_msg(f, &msg), -EAGAIN);
+	assert_int_equal(vhost_pci_transport_recv(channel, &msg), 1);
+	assert_int_equal(msg.payload.u64, 0);
+	assert_int_equal(vhost_pci_transport_recv(channel, &msg), -EAGAIN);
+	vhost_pci_transport_close(channel);
+}
+
+/** What needs an fd, or is a doorbell here, is not sent; nor is what finds no room. */
+static void
+test_channel_requests_that_do_not_travel(void **state)
+{
+	struct adp_rig *f = *state;
+	struct vhost_pci_transport *channel = open_channel(f);
+	struct vhost_pci_msg msg;
+	int ret = 0;
+
+	for (uint32_t id = VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG;
+			id < VHOST_USER_BACKEND_REQUEST_MAX; id++) {
+		msg = adp_rig_make_msg(id, 8);
+		assert_int_equal(vhost_pci_transport_send(channel, &msg), -EOPNOTSUPP);
+	}
+	assert_int_equal(adp_rig_get_reply(f, &msg), -EAGAIN);
+	for (unsigned int i = 0; ret == 0 && i < 1000; i++) {
+		msg = make_miss();
+		ret = vhost_pci_transport_send(channel, &msg);
+	}
+	assert_int_equal(ret, -EAGAIN);
+	vhost_pci_transport_close(channel);
+}
+
+/** The session ends first, or another channel comes: the former one says that it is closed. */
+static void
+test_channel_that_is_over(void **state)
+{
+	struct adp_rig *f = *state;
+	struct vhost_pci_transport *first = open_channel(f), *second = open_channel(f);
+	struct vhost_pci_msg msg = make_miss();
+
+	assert_int_equal(vhost_pci_transport_recv(first, &msg), 0);
+	assert_int_equal(vhost_pci_transport_send(first, &msg), -ENOTCONN);
+	assert_int_equal(vhost_pci_transport_send(second, &msg), 0);
+	vhost_pci_transport_close(first);
+	vhost_pci_transport_close(f->transport);
+	f->transport = NULL;
+	assert_int_equal(vhost_pci_transport_recv(second, &msg), 0);
+	assert_int_equal(vhost_pci_transport_send(second, &msg), -ENOTCONN);
+	vhost_pci_transport_close(second);
+}
+
+/** A device without the feature has none, which is nobody's fault. */
+static void
+test_no_channel_without_the_feature(void **state)
+{
+	struct adp_rig *f = *state;
+	struct vhost_pci_transport *channel;
+
+	f->regs->device_features_lo &= ~(uint32_t)VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL;
+	adp_rig_start(f);
+	adp_rig_go_to(f, VHOST_PCI_ADAPTER_CONN_CONNECTED, ADP_RIG_CONN_ID);
+	assert_int_equal(vhost_pci_adp_open(f->adp, &f->transport), 0);
+	assert_int_equal(f->transport->ops->open_channel(f->transport, -1, &channel), -ENOTSUP);
+}
+
 static struct vhost_pci_session *
 make_session(struct adp_rig *f)
 {
@@ -424,6 +560,11 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_window_outside_of_its_bar_is_refused),
 	TEST(test_absent_window_holds_nothing),
 	CONNECTED_TEST(test_mapping_outlives_the_adapter),
+	CONNECTED_TEST(test_channel_request_and_reply_cross_the_rings),
+	CONNECTED_TEST(test_channel_replies_that_nobody_waits_for),
+	CONNECTED_TEST(test_channel_requests_that_do_not_travel),
+	CONNECTED_TEST(test_channel_that_is_over),
+	TEST(test_no_channel_without_the_feature),
 	CONNECTED_TEST(test_replayed_session_gets_ready),
 	CONNECTED_TEST(test_call_without_fd_has_no_doorbell),
 	CONNECTED_TEST(test_base_is_handed_over_when_a_vring_stops),

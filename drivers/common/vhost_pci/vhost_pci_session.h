@@ -74,8 +74,10 @@ struct vhost_pci_session_ops {
 	/**
 	 * Make a transport of the back-end channel, such as vhost_pci_unix_channel_create().
 	 *
-	 * @param fd	Of VHOST_USER_SET_BACKEND_REQ_FD; the transport's, also where it fails.
-	 * @return 0 or -errno.
+	 * @param fd	Of VHOST_USER_SET_BACKEND_REQ_FD; the transport's, also where it fails. -1:
+	 *		an adapter's device keeps it.
+	 * @return 0; -ENOTSUP where there is no channel to be had, which is no fault of the
+	 *	   front-end's; -errno.
 	 */
 	int (*open_channel)(void *opaque, int fd, struct vhost_pci_transport **channel);
 };

@@ -36,16 +36,12 @@ session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_m
 	int ret;
 
 	(void)reply;
-	/* An adapter's device keeps it, and has a channel whose use was not negotiated. */
-	if (fd < 0) {
-		session_channel_close(session);
-		return 0;
-	}
 	ret = session->ops.open_channel(session->opaque, fd, &channel);
-	if (ret < 0)
+	if (ret < 0 && ret != -ENOTSUP)
 		return ret;
 	session_channel_close(session);
-	session->channel = channel;
+	if (ret == 0)
+		session->channel = channel;
 	return 0;
 }
 

@@ -33,6 +33,9 @@ struct vhost_pci_transport_ops {
 	/** See the vring_stopped of struct vhost_pci_session_ops. NULL: nobody wants to know. */
 	void (*vring_stopped)(struct vhost_pci_transport *transport, unsigned int index,
 			uint32_t base);
+	/** See the open_channel of struct vhost_pci_session_ops. NULL: -ENOTSUP. */
+	int (*open_channel)(struct vhost_pci_transport *transport, int fd,
+			struct vhost_pci_transport **channel);
 	/** See vhost_pci_transport_close(). */
 	void (*close)(struct vhost_pci_transport *transport);
 };

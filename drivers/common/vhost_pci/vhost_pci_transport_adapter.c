@@ -27,9 +27,8 @@ struct adp_mapping {
 
 /* Messages [sections 8 and 9] */
 
-/** Tell the device that frames were put, or taken [ADP-8.7]. */
-static void
-notify_device(struct vhost_pci_adp *adp)
+void
+adp_notify_device(struct vhost_pci_adp *adp)
 {
 	adp_reg_write(&adp->doorbells->msg_notify, 0);
 }
@@ -48,7 +47,7 @@ nothing_yet(struct adp_transport *transport)
 	uint64_t count;
 
 	if (transport->taken)
-		notify_device(transport->adp);
+		adp_notify_device(transport->adp);
 	transport->taken = false;
 	if (read(transport->base.event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return -errno;
@@ -63,7 +62,7 @@ put_reply(struct vhost_pci_adp *adp, const struct vhost_pci_msg *msg, uint64_t c
 
 	if (ret == 0) {
 		adp->has_pending = false;
-		notify_device(adp);
+		adp_notify_device(adp);
 		return 0;
 	}
 	if (ret == -EPROTO || ret == -EPIPE)
@@ -89,15 +88,14 @@ attach_kick(const struct vhost_pci_adp *adp, struct vhost_pci_msg *msg)
 	msg->fds[0] = fcntl(config->kick_fd[index], F_DUPFD_CLOEXEC, 0);
 }
 
-/** Whether a frame is for this session: a request of its front-end [ADP-9.2, ADP-9.5]. */
+/** Whether a frame is a reply to a request of the back-end [ADP-9.2], which goes elsewhere. */
 static bool
-is_ours(const struct adp_transport *transport, const struct vhost_pci_adapter_frame *frame,
-		const struct vhost_pci_msg *msg)
+is_for_channel(struct vhost_pci_adp *adp, const struct vhost_pci_msg *msg)
 {
-	if (frame->conn_id != transport->conn_id)
+	if ((msg->hdr.flags & VHOST_USER_REPLY) == 0)
 		return false;
-	/* No request is sent on the back-end channel: there is nothing to reply to. */
-	return msg == NULL || (msg->hdr.flags & VHOST_USER_REPLY) == 0;
+	adp_channel_reply(adp, msg);
+	return true;
 }
 
 /** Take a frame. Returns 1: a message. 0: a frame that is none of ours. -EAGAIN, -errno. */
@@ -113,7 +111,8 @@ take_frame(struct adp_transport *transport, struct vhost_pci_msg *msg)
 	if (ret < 0 && ret != -EMSGSIZE)
 		return ring_corrupted(adp, "the ring from the front-end is corrupted");
 	transport->taken = true;
-	if (!is_ours(transport, &frame, ret == 0 ? msg : NULL))
+	/* [ADP-9.5] */
+	if (frame.conn_id != transport->conn_id || (ret == 0 && is_for_channel(adp, msg)))
 		return 0;
 	if (ret == 0)
 		ret = vhost_pci_codec_check(msg, VHOST_PCI_MSG_REQUEST);
@@ -179,6 +178,7 @@ adp_close(struct vhost_pci_transport *base)
 {
 	struct adp_transport *transport = (struct adp_transport *)base;
 
+	adp_channel_end(transport->adp);
 	transport->adp->transport = NULL;
 	transport->adp->has_pending = false;
 	transport->adp->look = true;
@@ -349,12 +349,21 @@ adp_vring_stopped(struct vhost_pci_transport *base, unsigned int index, uint32_t
 			VHOST_PCI_ADAPTER_VRING_STATE_VALID);
 }
 
+static int
+adp_open_channel(struct vhost_pci_transport *base, int fd, struct vhost_pci_transport **channel)
+{
+	/* The fd is the device's, which relays. */
+	(void)fd;
+	return adp_channel_open(((struct adp_transport *)base)->adp, channel);
+}
+
 static const struct vhost_pci_transport_ops adp_ops = {
 	.recv = adp_recv,
 	.send = adp_send,
 	.map_region = adp_map_region,
 	.doorbell = adp_doorbell,
 	.vring_stopped = adp_vring_stopped,
+	.open_channel = adp_open_channel,
 	.close = adp_close,
 };
 

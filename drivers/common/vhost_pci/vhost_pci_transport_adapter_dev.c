@@ -17,7 +17,8 @@
  * nothing is logged shows in the virtio features of the driver, which lack LOG_ALL.
  */
 #define FEATURES_KNOWN \
-	(VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG | VHOST_PCI_ADAPTER_F_PEER_CONNECTION)
+	(VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG | \
+			VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL | VHOST_PCI_ADAPTER_F_PEER_CONNECTION)
 
 /** Reads of a state that changes meanwhile, before it is left to the next look [ADP-12.4]. */
 #define GENERATION_TRIES 8

@@ -24,6 +24,14 @@ struct adp_transport {
 	bool taken;    /**< Frames were taken that the device was not told of. */
 };
 
+/** The session's back-end channel, over the same rings. */
+struct adp_channel {
+	struct vhost_pci_transport base;
+	struct vhost_pci_adp *adp; /**< NULL: it is over. */
+	bool has_reply;
+	struct vhost_pci_msg reply;
+};
+
 /** A window, as it was when the session began; checked against its BAR. */
 struct adp_window {
 	unsigned int bar;
@@ -64,6 +72,7 @@ struct vhost_pci_adp {
 
 	/* The session. */
 	struct adp_transport *transport; /**< NULL: closed. */
+	struct adp_channel *channel;     /**< NULL: none. */
 	struct adp_window window[VHOST_PCI_ADAPTER_WINDOW_IDX_LOG];
 	bool has_pending; /**< A reply waits for room on the ring. */
 	struct vhost_pci_msg pending;
@@ -104,6 +113,18 @@ adp_reg_write64(uint32_t *reg_lo, uint64_t value)
 /** Set the state, and say why where that is news. Returns the state. */
 enum vhost_pci_adp_state adp_set_state(struct vhost_pci_adp *adp, enum vhost_pci_adp_state state,
 		const char *why);
+
+/** Tell the device that frames were put, or taken [ADP-8.7]. */
+void adp_notify_device(struct vhost_pci_adp *adp);
+
+/** Make the back-end channel; as the open_channel of struct vhost_pci_transport_ops. */
+int adp_channel_open(struct vhost_pci_adp *adp, struct vhost_pci_transport **channel);
+
+/** A reply of the front-end has come for the channel; one that nobody waits for is dropped. */
+void adp_channel_reply(struct vhost_pci_adp *adp, const struct vhost_pci_msg *msg);
+
+/** The session is over, and its channel with it, which is its owner's to close. */
+void adp_channel_end(struct vhost_pci_adp *adp);
 
 /** Drop a reference: the owner's, or a mapping's. Any thread. */
 void adp_put(struct vhost_pci_adp *adp);

@@ -580,10 +580,18 @@ unix_map_region(struct vhost_pci_transport *transport, int fd, uint64_t mmap_off
 
 /* Transports */
 
+static int
+unix_open_channel(struct vhost_pci_transport *base, int fd, struct vhost_pci_transport **channel)
+{
+	(void)base;
+	return vhost_pci_unix_channel_create(fd, channel);
+}
+
 static const struct vhost_pci_transport_ops unix_ops = {
 	.recv = unix_recv,
 	.send = unix_send,
 	.map_region = unix_map_region,
+	.open_channel = unix_open_channel,
 	.close = unix_close,
 };
 

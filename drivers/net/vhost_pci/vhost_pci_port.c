@@ -259,8 +259,9 @@ on_vring_stopped(void *opaque, const struct vhost_pci_vring *vr)
 static int
 on_open_channel(void *opaque, int fd, struct vhost_pci_transport **channel)
 {
-	RTE_SET_USED(opaque);
-	return vhost_pci_unix_channel_create(fd, channel);
+	struct vhost_pci_transport *transport = ((struct vhost_pci_port *)opaque)->transport;
+
+	return transport->ops->open_channel(transport, fd, channel);
 }
 
 static const struct vhost_pci_session_ops session_ops = {
