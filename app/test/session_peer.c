@@ -96,26 +96,27 @@ static const struct vhost_pci_session_ops ops = {
 };
 
 static void
-create_memory(struct session_peer *peer)
+create_memory(struct session_peer *peer, bool seal_shrink)
 {
 	void *va;
 
-	peer->memory_fd = test_memfd(PEER_MMAP_OFFSET + PEER_BYTES, true);
+	peer->memory_fd = test_memfd(PEER_MMAP_OFFSET + PEER_BYTES, seal_shrink);
 	va = mmap(NULL, PEER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, peer->memory_fd,
 			PEER_MMAP_OFFSET);
 	assert_ptr_not_equal(va, MAP_FAILED);
 	peer->memory = va;
 }
 
-int
-peer_setup(void **state)
+static int
+setup(void **state, bool require_seals)
 {
-	static const struct vhost_pci_session_config config = {
+	const struct vhost_pci_session_config config = {
 		.features = PEER_FEATURES,
 		.protocol_features = PEER_PROTOCOL_FEATURES,
 		.max_queue_pairs = PEER_NB_VRINGS / 2,
 		.max_queue_size = PEER_MAX_QUEUE_SIZE,
 		.name = "test",
+		.require_seals = require_seals,
 	};
 	unsigned int nb_fds = test_nb_fds();
 	unsigned int nb_mappings = test_nb_mappings();
@@ -126,7 +127,7 @@ peer_setup(void **state)
 	peer->nb_fds = nb_fds;
 	peer->nb_mappings = nb_mappings;
 	peer->watched_fd = -1;
-	create_memory(peer);
+	create_memory(peer, true);
 	for (i = 0; i < PEER_NB_VRINGS; i++) {
 		peer->kick[i] = test_eventfd();
 		peer->call[i] = test_eventfd();
@@ -139,11 +140,31 @@ peer_setup(void **state)
 }
 
 int
+peer_setup(void **state)
+{
+	return setup(state, false);
+}
+
+int
+peer_setup_require_seals(void **state)
+{
+	return setup(state, true);
+}
+
+int
 peer_setup_up(void **state)
 {
 	peer_setup(state);
 	peer_up(*state);
 	return 0;
+}
+
+void
+peer_unseal(struct session_peer *peer)
+{
+	munmap(peer->memory, PEER_BYTES);
+	close(peer->memory_fd);
+	create_memory(peer, false);
 }
 
 int

@@ -89,11 +89,17 @@ struct session_peer {
 /** cmocka fixture: a session, its owner's port up, and a front-end; nothing was said yet. */
 int peer_setup(void **state);
 
+/** cmocka fixture: peer_setup(), of a session that requires seals. */
+int peer_setup_require_seals(void **state);
+
 /** cmocka fixture: peer_setup() and peer_up(). */
 int peer_setup_up(void **state);
 
 /** cmocka fixture: end all; fails where an fd or a mapping is left. */
 int peer_teardown(void **state);
+
+/** Have memory that is not sealed against shrinking; before it is sent. */
+void peer_unseal(struct session_peer *peer);
 
 /** @name Messages; fds are taken over by the session
  * They return what vhost_pci_session_handle() does.

@@ -351,7 +351,7 @@ test_control_against_a_polling_thread(void **state)
 	}
 	vhost_pci_store_relaxed(&peer->stop, true);
 	pthread_join(thread, NULL);
-	assert_int_equal(vhost_pci_session_check_vrings(peer->session), 0);
+	assert_int_equal(vhost_pci_session_check(peer->session), 0);
 }
 
 #define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)

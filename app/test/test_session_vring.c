@@ -613,10 +613,10 @@ test_broken_vring_is_counted_once(void **state)
 	struct vhost_pci_vring *vr = peer_vring(peer, 1);
 
 	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_ERR, 1, peer->call[3]), 0);
-	assert_int_equal(vhost_pci_session_check_vrings(peer->session), 0);
+	assert_int_equal(vhost_pci_session_check(peer->session), 0);
 	vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_HEAD);
-	assert_int_equal(vhost_pci_session_check_vrings(peer->session), 1);
-	assert_int_equal(vhost_pci_session_check_vrings(peer->session), 0);
+	assert_int_equal(vhost_pci_session_check(peer->session), 1);
+	assert_int_equal(vhost_pci_session_check(peer->session), 0);
 	assert_int_equal(vhost_pci_session_stats(peer->session)->broken_vrings, 1);
 	assert_int_equal(test_eventfd_read(peer->call[3]), 1);
 	assert_false(peer->ready);
@@ -628,7 +628,7 @@ test_broken_vring_stays_off_until_it_is_started_anew(void **state)
 	struct session_peer *peer = *state;
 
 	vhost_pci_vring_break(peer_vring(peer, 1), VHOST_PCI_VRING_E_HEAD);
-	vhost_pci_session_check_vrings(peer->session);
+	vhost_pci_session_check(peer->session);
 	assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
 	assert_int_equal(peer_send_mem_table(peer), 0);
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_OFF);
@@ -636,7 +636,7 @@ test_broken_vring_stays_off_until_it_is_started_anew(void **state)
 	peer_start_ring(peer, 1);
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
 	vhost_pci_vring_break(peer_vring(peer, 1), VHOST_PCI_VRING_E_HEAD);
-	assert_int_equal(vhost_pci_session_check_vrings(peer->session), 1);
+	assert_int_equal(vhost_pci_session_check(peer->session), 1);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 #include "vhost_pci_barrier.h"
+#include "vhost_pci_guard.h"
 
 /** Regions that one table can hold: the memory slots that are reported to the front-end. */
 #define VHOST_PCI_MEM_MAX_REGIONS 509
@@ -30,10 +31,11 @@
  * when the last reference goes, from whatever thread drops it.
  */
 struct vhost_pci_mapping {
-	uint32_t refcnt; /**< Atomic. */
-	uint8_t *va;     /**< First byte of the mapped range. */
-	uint64_t size;   /**< Bytes that may be touched from va on. */
-	bool may_shrink; /**< Its file can be truncated under us: no F_SEAL_SHRINK. */
+	uint32_t refcnt;               /**< Atomic. */
+	uint8_t *va;                   /**< First byte of the mapped range. */
+	uint64_t size;                 /**< Bytes that may be touched from va on. */
+	bool may_shrink;               /**< Its file can be truncated under us: no F_SEAL_SHRINK. */
+	struct vhost_pci_guard *guard; /**< What survives that; NULL: nothing can happen here. */
 	void (*release)(struct vhost_pci_mapping *mapping); /**< Unmaps and frees. */
 };
 

@@ -132,6 +132,8 @@ vhost_pci_session_create(const struct vhost_pci_session_config *config,
 	new_session->ops = *ops;
 	new_session->opaque = opaque;
 	new_session->max_queue_size = config->max_queue_size;
+	new_session->require_seals = config->require_seals;
+	new_session->wake_fd = -1;
 	new_session->log.fd = -1;
 	new_session->log.reader = -1;
 	set_offer(new_session, config);
@@ -152,6 +154,8 @@ vhost_pci_session_destroy(struct vhost_pci_session *session)
 	unsigned int i;
 
 	vhost_pci_session_reset(session);
+	/* A packet that was lent may hold memory for longer. */
+	vhost_pci_guard_forget(session->wake_fd);
 	for (i = 0; i < session->nb_vrings; i++)
 		vhost_pci_vring_fini(&session->vrings[i]);
 	free(session->vrings);
@@ -350,12 +354,30 @@ check_vring(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	return true;
 }
 
+void
+vhost_pci_session_set_wake(struct vhost_pci_session *session, int fd)
+{
+	unsigned int i;
+
+	session->wake_fd = fd;
+	for (i = 0; i < session->nb_vrings; i++)
+		session->vrings[i].broken_fd = fd;
+}
+
 unsigned int
-vhost_pci_session_check_vrings(struct vhost_pci_session *session)
+vhost_pci_session_check(struct vhost_pci_session *session)
 {
 	unsigned int nb = 0;
 	unsigned int i;
 
+	if (session_mem_is_lost(session)) {
+		session->stats.lost_memory++;
+		vhost_pci_log(VHOST_PCI_LOG_WARNING,
+				"%s: the front-end's memory is gone: its file was truncated, "
+				"or has no pages left",
+				session->name);
+		return 1;
+	}
 	for (i = 0; i < session->nb_vrings; i++)
 		nb += check_vring(session, &session->vrings[i]);
 	if (nb > 0)

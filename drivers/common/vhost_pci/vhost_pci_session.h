@@ -89,6 +89,7 @@ struct vhost_pci_session_config {
 	uint16_t max_queue_pairs;   /**< 1 to 128: vrings are indexed in 8 bits. */
 	uint16_t max_queue_size;    /**< Largest queue size accepted; up to 32768. */
 	const char *name;           /**< For messages; copied. */
+	bool require_seals; /**< Refuse memory whose file can be cut short: no F_SEAL_SHRINK. */
 };
 
 /** Events that a session counts. */
@@ -98,6 +99,7 @@ struct vhost_pci_session_stats {
 	uint64_t rejected;      /**< Well-formed or unknown ones that were refused. */
 	uint64_t broken_vrings; /**< Vrings that were found broken. */
 	uint64_t connections;   /**< Connections that brought at least one message. */
+	uint64_t lost_memory;   /**< Times that the front-end's memory was found to be gone. */
 };
 
 /**
@@ -129,7 +131,8 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  *	   unknown or not served, -EPROTO for one whose feature was not negotiated, -EBUSY for a
  *	   change of what is in use, -EINVAL for bad contents, -EFAULT for a ring outside of the
  *	   memory, -EEXIST, -ENOENT and -E2BIG of regions, -ECONNABORTED where the specification
- *	   asks for it, or the errno of what failed.
+ *	   asks for it, -EPERM for memory that can be cut short where that is not allowed, or the
+ *	   errno of what failed.
  *
  * With VHOST_USER_PROTOCOL_F_REPLY_ACK and need_reply, a well-formed message that is refused is
  * answered by a non-zero u64 and the connection goes on, unless its reply has a payload of its
@@ -156,12 +159,22 @@ void vhost_pci_session_set_admin_up(struct vhost_pci_session *session, bool up);
 void vhost_pci_session_set_peer_on(struct vhost_pci_session *session, bool on);
 
 /**
- * Look for vrings that broke (after broken_fd was written): each new one is logged once, counted,
- * and its err notifier signalled.
+ * Set the eventfd that is written to when a vring breaks or the front-end's memory is gone, after
+ * which vhost_pci_session_check() is due.
  *
- * @return The number of vrings newly found broken; the owner then closes the connection.
+ * @param fd	Not owned, non-blocking; the session writes to it no more after its end. Before the
+ *		first message.
  */
-unsigned int vhost_pci_session_check_vrings(struct vhost_pci_session *session);
+void vhost_pci_session_set_wake(struct vhost_pci_session *session, int fd);
+
+/**
+ * Look for what makes a connection end: memory that is gone, such as that of a file that was
+ * truncated, and vrings that broke. Each is logged once, counted, and of a vring the err notifier
+ * is signalled. Where memory is gone the vrings, which may be nothing but zeros, are not looked at.
+ *
+ * @return The number of those that are new; unless it is 0 the owner closes the connection.
+ */
+unsigned int vhost_pci_session_check(struct vhost_pci_session *session);
 
 /** Number of vrings: twice the configured queue pairs. Any thread. */
 unsigned int vhost_pci_session_nb_vrings(const struct vhost_pci_session *session);

@@ -8,8 +8,58 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vhost_pci_log.h"
 #include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
+
+/** Memory that can be cut short is refused, or warned of. */
+static int
+check_seal(struct vhost_pci_session *session, const struct vhost_pci_mapping *mapping)
+{
+	if (!mapping->may_shrink)
+		return 0;
+	if (session->require_seals)
+		return -EPERM;
+	if (!session->warned_of_shrink)
+		vhost_pci_log(VHOST_PCI_LOG_WARNING,
+				"%s: the front-end can cut its memory short (no F_SEAL_SHRINK): "
+				"if it does so it loses its connection, and what is under way "
+				"then may be read as zeros",
+				session->name);
+	session->warned_of_shrink = true;
+	return 0;
+}
+
+/** Map memory of the front-end's. As map_region of struct vhost_pci_session_ops; -EPERM. */
+static int
+map_memory(struct vhost_pci_session *session, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	int ret;
+
+	ret = session->ops.map_region(session->opaque, fd, mmap_offset, size, mapping);
+	if (ret < 0)
+		return ret;
+	ret = check_seal(session, *mapping);
+	if (ret < 0) {
+		vhost_pci_mapping_put(*mapping);
+		return ret;
+	}
+	vhost_pci_guard_set_wake((*mapping)->guard, session->wake_fd);
+	return 0;
+}
+
+bool
+session_mem_is_lost(const struct vhost_pci_session *session)
+{
+	const struct vhost_pci_mem *mem = session->mem;
+	uint32_t i;
+
+	for (i = 0; mem != NULL && i < mem->nb_regions; i++)
+		if (vhost_pci_guard_is_hit(mem->region[i].mapping->guard))
+			return true;
+	return session->log.mapping != NULL && vhost_pci_guard_is_hit(session->log.mapping->guard);
+}
 
 /**
  * Map what a region describes.
@@ -31,8 +81,7 @@ map_region(struct vhost_pci_session *session, const struct vhost_user_mem_region
 		.size = wire->size,
 		.mmap_offset = wire->mmap_offset,
 	};
-	ret = session->ops.map_region(session->opaque, fd, wire->mmap_offset, wire->size,
-			&region->mapping);
+	ret = map_memory(session, fd, wire->mmap_offset, wire->size, &region->mapping);
 	if (ret < 0)
 		return ret;
 	region->va = region->mapping->va;
@@ -202,8 +251,7 @@ session_set_log_base(struct vhost_pci_session *session, struct vhost_pci_msg *ms
 	if (log->size == 0 || log->size > UINT64_MAX - log->mmap_offset)
 		return -EINVAL;
 	/* The offset is applied here, once: va is where guest address 0 is logged. */
-	ret = session->ops.map_region(session->opaque, msg->fds[0], log->mmap_offset, log->size,
-			&mapping);
+	ret = map_memory(session, msg->fds[0], log->mmap_offset, log->size, &mapping);
 	if (ret < 0)
 		return ret;
 	vhost_pci_mapping_put(session->log.mapping);

@@ -45,12 +45,15 @@ struct vhost_pci_session {
 	uint64_t offered;          /**< Features. */
 	uint64_t offered_protocol; /**< Protocol features. */
 	uint16_t max_queue_size;
+	bool require_seals;
 	unsigned int nb_vrings;
 	struct vhost_pci_vring *vrings;
 	struct session_ring *rings;
 
 	/* Of the owner. */
 	bool admin_up;
+	bool warned_of_shrink; /**< Once is enough for all connections. */
+	int wake_fd;           /**< See vhost_pci_session_set_wake(). */
 	struct vhost_pci_session_stats stats;
 
 	/* Of the connection: all of it is forgotten by a reset. */
@@ -130,6 +133,9 @@ void session_stop_rings(struct vhost_pci_session *session);
 /** Derive all vrings anew, after the memory table or the features have changed. */
 void session_remap_rings(struct vhost_pci_session *session);
 /**@}*/
+
+/** Whether memory of the front-end's was found to be gone: in the table in force, or the log. */
+bool session_mem_is_lost(const struct vhost_pci_session *session);
 
 /** Drop the log, its mapping and its fd. */
 void session_log_reset(struct vhost_pci_session *session);

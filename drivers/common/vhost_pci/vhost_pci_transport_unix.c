@@ -504,11 +504,12 @@ unix_mapping_release(struct vhost_pci_mapping *base)
 {
 	struct unix_mapping *mapping = (struct unix_mapping *)base;
 
+	vhost_pci_guard_remove(mapping->base.guard);
 	munmap(mapping->pages, mapping->pages_bytes);
 	free(mapping);
 }
 
-/** The file is a regular one and reaches as far as the part: beyond its end is only SIGBUS. */
+/** The file is a regular one and reaches as far as the part: beyond its end is no memory. */
 static int
 check_file(int fd, uint64_t offset, uint64_t size)
 {
@@ -531,6 +532,7 @@ map_pages(struct unix_mapping *mapping, int fd, uint64_t offset, uint64_t size)
 	uint64_t skipped = offset % page;
 	uint64_t bytes = (skipped + size + page - 1) / page * page;
 	void *pages;
+	int ret;
 
 	/* st_size is below 2^63, and a page far below that: nothing wraps. */
 	pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
@@ -539,6 +541,12 @@ map_pages(struct unix_mapping *mapping, int fd, uint64_t offset, uint64_t size)
 		return -errno;
 	/* Another machine's memory does not belong into our core file; a wish, not a need. */
 	(void)madvise(pages, bytes, MADV_DONTDUMP);
+	/* Sealed files too: their pages may not be had when they are first touched. */
+	ret = vhost_pci_guard_add(pages, bytes, page, &mapping->base.guard);
+	if (ret < 0) {
+		munmap(pages, bytes);
+		return ret;
+	}
 	mapping->pages = pages;
 	mapping->pages_bytes = bytes;
 	mapping->base.va = (uint8_t *)pages + skipped;

@@ -77,7 +77,7 @@ int vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport
  * Map a part of a file that the front-end shares: a region of its memory, or its log.
  *
  * Files on hugetlbfs are mapped in whole huge pages around the part. The mapping is left out of
- * core dumps.
+ * core dumps, and guarded: where the file loses its pages, zeros take their place.
  *
  * @param fd	The file; stays the caller's and is not needed any more afterwards.
  * @param offset, size The part in bytes; need not be aligned.

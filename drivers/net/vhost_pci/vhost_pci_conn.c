@@ -117,8 +117,8 @@ vhost_pci_conn_event(struct vhost_pci_port *port)
 }
 
 void
-vhost_pci_conn_check_vrings(struct vhost_pci_port *port)
+vhost_pci_conn_check(struct vhost_pci_port *port)
 {
-	if (vhost_pci_session_check_vrings(port->session) > 0 && port->transport != NULL)
+	if (vhost_pci_session_check(port->session) > 0 && port->transport != NULL)
 		conn_end(port, -EPROTO, NULL);
 }

@@ -27,7 +27,7 @@ void vhost_pci_conn_close(struct vhost_pci_port *port);
 /** Handle what is there to be received. Control thread, port locked. */
 void vhost_pci_conn_event(struct vhost_pci_port *port);
 
-/** Look for broken vrings, and close the connection if there are any. As above. */
-void vhost_pci_conn_check_vrings(struct vhost_pci_port *port);
+/** Close the connection where a vring is broken or memory is gone. As above. */
+void vhost_pci_conn_check(struct vhost_pci_port *port);
 
 #endif /* VHOST_PCI_CONN_H */

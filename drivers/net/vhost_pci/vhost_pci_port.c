@@ -108,7 +108,7 @@ vhost_pci_port_unwatch(struct vhost_pci_port *port, enum vhost_pci_event event)
 	port->event_fd[event] = -1;
 }
 
-/** A vring has written that it is broken. */
+/** A vring has written that it is broken, or memory that it is gone. */
 static void
 broken_event(struct vhost_pci_port *port)
 {
@@ -116,7 +116,7 @@ broken_event(struct vhost_pci_port *port)
 
 	if (read(port->broken_fd, &count, sizeof(count)) < 0)
 		return;
-	vhost_pci_conn_check_vrings(port);
+	vhost_pci_conn_check(port);
 }
 
 void
@@ -364,15 +364,14 @@ port_session_init(struct vhost_pci_port *port)
 		.max_queue_pairs = port->config.max_queue_pairs,
 		.max_queue_size = port->config.max_queue_size,
 		.name = vhost_pci_port_name(port),
+		.require_seals = port->config.require_seals,
 	};
-	unsigned int i;
 	int ret;
 
 	ret = vhost_pci_session_create(&config, &session_ops, port, &port->session);
 	if (ret < 0)
 		return ret;
-	for (i = 0; i < vhost_pci_session_nb_vrings(port->session); i++)
-		vhost_pci_session_vring(port->session, i)->broken_fd = port->broken_fd;
+	vhost_pci_session_set_wake(port->session, port->broken_fd);
 	return 0;
 }
 

@@ -53,6 +53,7 @@ struct vhost_pci_port_config {
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
 	bool removable;       /**< The device may be taken away while it is in use. */
 	bool dialect;         /**< The vhost-pci extension may be spoken; sockets only. */
+	bool require_seals;   /**< Refuse memory whose file can be cut short. */
 	bool has_mac;         /**< mac is set; otherwise a random one is made. */
 	struct rte_ether_addr mac;
 };
@@ -60,7 +61,7 @@ struct vhost_pci_port_config {
 /** What wakes a port's control, in the order in which it is looked at. */
 enum vhost_pci_event {
 	VHOST_PCI_EVENT_TRANSPORT, /**< A message, or the end of the connection. */
-	VHOST_PCI_EVENT_BROKEN,    /**< A vring broke. */
+	VHOST_PCI_EVENT_BROKEN,    /**< A vring broke, or memory is gone. */
 	VHOST_PCI_EVENT_UNREAD,    /**< A vring without an Rx queue has something. */
 	VHOST_PCI_EVENT_TIMER,     /**< The front door's timer. */
 	VHOST_PCI_EVENT_DOOR,      /**< Someone at the front door. */
@@ -107,7 +108,7 @@ struct vhost_pci_port {
 
 	/* Events: all fds are in one epoll set, registered with EAL for the port's life. */
 	int epoll_fd;
-	int broken_fd; /**< Eventfd that all vrings write to when they break. */
+	int broken_fd; /**< Eventfd of vrings that break and of memory that is gone. */
 	struct rte_intr_handle *intr_handle;
 	int event_fd[VHOST_PCI_NB_EVENTS]; /**< -1: none. Not owned. */
 	vhost_pci_event_fn_t event_fn[VHOST_PCI_NB_EVENTS];

@@ -64,6 +64,7 @@ static const struct xstat session_xstats[] = {
 	{ "frontend_malformed", offsetof(struct vhost_pci_session_stats, malformed) },
 	{ "frontend_rejected", offsetof(struct vhost_pci_session_stats, rejected) },
 	{ "frontend_broken_vrings", offsetof(struct vhost_pci_session_stats, broken_vrings) },
+	{ "frontend_lost_memory", offsetof(struct vhost_pci_session_stats, lost_memory) },
 	{ "frontend_sessions", offsetof(struct vhost_pci_session_stats, connections) },
 };
 

@@ -168,6 +168,7 @@ add_counters(const struct vhost_pci_port *port, struct rte_tel_data *dict)
 	VHOST_PCI_TEL_ADD_UINT(dict, "malformed", session->malformed);
 	VHOST_PCI_TEL_ADD_UINT(dict, "rejected", session->rejected);
 	VHOST_PCI_TEL_ADD_UINT(dict, "broken_vrings", session->broken_vrings);
+	VHOST_PCI_TEL_ADD_UINT(dict, "lost_memory", session->lost_memory);
 	VHOST_PCI_TEL_ADD_UINT(dict, "connections", port->stats.connections);
 	VHOST_PCI_TEL_ADD_UINT(dict, "refused", port->stats.refused);
 	VHOST_PCI_TEL_ADD_UINT(dict, "lost", port->stats.lost);

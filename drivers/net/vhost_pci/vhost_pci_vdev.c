@@ -33,6 +33,7 @@
 #define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
 #define ARG_MAC             "mac"
 #define ARG_DIALECT         "dialect"
+#define ARG_REQUIRE_SEALS   "require-seals"
 #define ARG_MAX_CLIENTS     "max-clients"
 #define ARG_STATIC_PORTS    "static-ports"
 #define ARG_CLIENT_PORT     "client-port"
@@ -70,6 +71,7 @@ static const char *const valid_args[] = {
 	ARG_MAX_CLIENTS,
 	ARG_STATIC_PORTS,
 	ARG_CLIENT_PORT,
+	ARG_REQUIRE_SEALS,
 	NULL,
 };
 
@@ -162,6 +164,8 @@ parse_arg(const char *key, const char *value, void *opaque)
 		return parse_bool(args, key, value, &config->legacy_ol_flags);
 	if (strcmp(key, ARG_DIALECT) == 0)
 		return parse_dialect(args, value);
+	if (strcmp(key, ARG_REQUIRE_SEALS) == 0)
+		return parse_bool(args, key, value, &config->require_seals);
 	if (strcmp(key, ARG_MAC) == 0)
 		return parse_mac(args, value);
 	if (strcmp(key, ARG_MAX_CLIENTS) == 0)
@@ -392,4 +396,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 		ARG_IFACE "=<path> " ARG_CLIENT "=<0|1> " ARG_QUEUES "=<int> " ARG_MAX_QUEUE_SIZE
 			  "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
 			  "=<0|1> " ARG_MAC "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI
-			  " " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS "=<int>");
+			  " " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
+			  "=<0|1>");
