@@ -6,7 +6,8 @@
 #   top             the source folder
 #   say TEXT...     a line for the reader
 #   die TEXT...     the same on stderr, and the end
-#   set_up TEXT     makes $build_dir and runs setup.sh with it; TEXT says what becomes of
+#   set_up TEXT OPTION..
+#                   makes $build_dir and runs setup.sh with it; TEXT says what becomes of
 #                   the rest where only hugepages are missing
 #   build_tree CC DIR OPTION..
 #                   configures (anew) and builds into DIR
@@ -96,14 +97,15 @@ step()
 
 set_up()
 {
-	local status=0
+	local text=$1 status=0
+	shift
 
 	mkdir -p "$build_dir"
 	build_dir=$(cd "$build_dir" && pwd -P)
-	"$top/buildtools/setup.sh" --build-dir "$build_dir" || status=$?
+	"$top/buildtools/setup.sh" --build-dir "$build_dir" "$@" || status=$?
 	case $status in
 	0) ;;
-	3) say "going on: $1" ;;
+	3) say "going on: $text" ;;
 	*) die "the machine is not set up" ;;
 	esac
 }

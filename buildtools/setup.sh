@@ -6,7 +6,7 @@
 usage()
 {
 	cat <<EOF
-usage: buildtools/setup.sh [--check] [--build-dir DIR] [--help]
+usage: buildtools/setup.sh [--check] [--with bench] [--build-dir DIR] [--help]
 
 Brings a Debian 12 machine to where vhost-pci builds, runs and passes its tests:
   packages        installs those that are missing
@@ -19,6 +19,7 @@ Brings a Debian 12 machine to where vhost-pci builds, runs and passes its tests:
 What is there already is left alone. Packages and hugepages need root.
 
   --check          only report what is missing
+  --with bench     also what only the benchmark's chart needs: gnuplot
   --build-dir DIR  where the driver headers go (default: build in the source folder)
   --help           show this text
 
@@ -49,9 +50,20 @@ check=false
 build_dir=$top/build
 missing=()
 
+# What not everyone needs.
+add_packages()
+{
+	case $1 in
+	bench) packages+=(gnuplot-nox) ;;
+	*) die "no packages are known as $1" ;;
+	esac
+}
+
 while [ $# -gt 0 ]; do
 	case $1 in
 	--check) check=true ;;
+	--with) add_packages "${2:?--with needs a name}"; shift ;;
+	--with=*) add_packages "${1#*=}" ;;
 	--build-dir) build_dir=${2:?--build-dir needs a folder}; shift ;;
 	--build-dir=*) build_dir=${1#*=} ;;
 	-h | --help) usage; exit 0 ;;
