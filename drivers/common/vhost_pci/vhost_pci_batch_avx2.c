@@ -10,9 +10,6 @@
 
 #include <immintrin.h>
 
-/** Descriptors in a group. */
-#define GROUP 4
-
 /** There are only signed comparisons: numbers without sign, in their order. */
 VHOST_PCI_ALWAYS_INLINE __m256i
 signed_order(__m256i value)
@@ -104,16 +101,18 @@ take_group(const struct vring_packed_desc *desc, uint16_t flags, struct vhost_pc
 	return plain < seen ? plain : seen;
 }
 
+static const struct vhost_pci_group group = { take_group, 4 };
+
 static unsigned int
 take_dequeue(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch, unsigned int max)
 {
-	return vhost_pci_packed_take(vr, batch, max, VHOST_PCI_DEQUEUE, take_group, GROUP);
+	return vhost_pci_packed_take(vr, batch, max, VHOST_PCI_DEQUEUE, group);
 }
 
 static unsigned int
 take_enqueue(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch, unsigned int max)
 {
-	return vhost_pci_packed_take(vr, batch, max, VHOST_PCI_ENQUEUE, take_group, GROUP);
+	return vhost_pci_packed_take(vr, batch, max, VHOST_PCI_ENQUEUE, group);
 }
 
 const vhost_pci_take_fn_t vhost_pci_packed_takers_avx2[2] = {

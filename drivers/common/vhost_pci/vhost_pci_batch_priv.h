@@ -14,6 +14,7 @@
 
 /** Takers of packed rings for an instruction set, by enum vhost_pci_dir. */
 extern const vhost_pci_take_fn_t vhost_pci_packed_takers_avx2[2];
+/** The same for AVX-512. */
 extern const vhost_pci_take_fn_t vhost_pci_packed_takers_avx512[2];
 
 /** Flags of a descriptor that say whether it is plain. */
@@ -111,11 +112,16 @@ vhost_pci_packed_is_idle(const struct vhost_pci_vring *vr)
 typedef unsigned int (*vhost_pci_group_fn_t)(const struct vring_packed_desc *desc, uint16_t flags,
 		struct vhost_pci_mem_cache cache, struct vhost_pci_batch *batch, unsigned int nb);
 
-/** A taker that works by groups; the group's function and size are constants. */
+/** How an instruction set works by groups: a constant. */
+struct vhost_pci_group {
+	vhost_pci_group_fn_t take;
+	unsigned int size; /**< Descriptors in a group. */
+};
+
+/** A taker that works by groups, and takes one by one what is none. */
 VHOST_PCI_ALWAYS_INLINE unsigned int
 vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch, unsigned int max,
-		const enum vhost_pci_dir dir, const vhost_pci_group_fn_t take_group,
-		const unsigned int group_size)
+		const enum vhost_pci_dir dir, const struct vhost_pci_group group)
 {
 	struct vhost_pci_packed_walk walk = vhost_pci_packed_walk_begin(vr, dir);
 	const struct vhost_pci_mem_cache cache = vr->cache;
@@ -125,13 +131,13 @@ vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch,
 		return 0;
 	while (nb < max) {
 		if (vhost_pci_likely(
-				    max - nb >= group_size && vr->size - walk.slot >= group_size)) {
-			plain = take_group(&vr->packed.desc[walk.slot], walk.flags, cache, batch,
+				    max - nb >= group.size && vr->size - walk.slot >= group.size)) {
+			plain = group.take(&vr->packed.desc[walk.slot], walk.flags, cache, batch,
 					nb);
 			nb += plain;
-			if (plain < group_size)
+			if (plain < group.size)
 				break;
-			vhost_pci_packed_walk_step(vr, &walk, group_size);
+			vhost_pci_packed_walk_step(vr, &walk, group.size);
 		} else {
 			if (!vhost_pci_packed_take_one(vr, &walk, batch, nb))
 				break;
