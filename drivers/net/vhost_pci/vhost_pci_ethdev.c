@@ -222,6 +222,7 @@ static const struct eth_dev_ops dev_ops = {
 	.tx_queue_release = vhost_pci_tx_queue_release,
 	.rx_queue_intr_enable = vhost_pci_rx_queue_intr_enable,
 	.rx_queue_intr_disable = vhost_pci_rx_queue_intr_disable,
+	.get_monitor_addr = vhost_pci_get_monitor_addr,
 	.tx_done_cleanup = tx_done_cleanup,
 };
 

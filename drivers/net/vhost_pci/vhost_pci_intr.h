@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct rte_eth_dev;
+struct rte_power_monitor_cond;
 struct vhost_pci_port;
 struct vhost_pci_rxq;
 
@@ -48,5 +49,19 @@ void vhost_pci_intr_wake_changed(struct vhost_pci_port *port);
 /** eth_dev_ops.rx_queue_intr_enable and rx_queue_intr_disable. The thread that polls the queue. */
 int vhost_pci_rx_queue_intr_enable(struct rte_eth_dev *dev, uint16_t queue_id);
 int vhost_pci_rx_queue_intr_disable(struct rte_eth_dev *dev, uint16_t queue_id);
+
+/**
+ * eth_dev_ops.get_monitor_addr: what to watch while nothing is to be received, and what it looks
+ * like then. Without a front-end that is whether one has come.
+ *
+ * The condition holds until the queue is polled or asked for another one. Memory of a front-end
+ * that is watched stays mapped so long, even if the front-end goes.
+ *
+ * @return 0. The thread that polls the queue.
+ */
+int vhost_pci_get_monitor_addr(void *rx_queue, struct rte_power_monitor_cond *cond);
+
+/** Let go of what was watched last. The thread that polls the queue, or none does. */
+void vhost_pci_monitor_forget(struct vhost_pci_rxq *rxq);
 
 #endif /* VHOST_PCI_INTR_H */

@@ -133,6 +133,7 @@ vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq)
 	if (rxq->nb_stash > 0)
 		rte_mempool_put_bulk(rxq->pool, (void **)rxq->stash, rxq->nb_stash);
 	rxq->nb_stash = 0;
+	vhost_pci_monitor_forget(rxq);
 }
 
 void

@@ -65,6 +65,7 @@ struct vhost_pci_rxq {
 	/* Owned by the polling thread. */
 	VHOST_PCI_CACHE_ALIGNED uint16_t nb_stash;
 	struct rte_mbuf *stash[VHOST_PCI_STASH];
+	struct vhost_pci_mem *monitored; /**< What a monitored address is in; a reference. */
 	struct vhost_pci_rxq_stats stats;
 
 	/* Owned by control. */
@@ -135,7 +136,7 @@ void vhost_pci_queues_stop(struct rte_eth_dev *dev);
 void vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id);
 void vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id);
 
-/** Give the stashed mbufs back. Port stopped. */
+/** Give the stashed mbufs back, and monitored memory. Port stopped. */
 void vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq);
 
 /**
