@@ -72,6 +72,9 @@ typedef uint32_t __attribute__((__may_alias__)) vhost_pci_word32;
 /** Subtract again; everything before it is visible to a partner that load-acquires the value. */
 #define vhost_pci_sub_release(ptr, nb) ((void)__atomic_fetch_sub((ptr), (nb), __ATOMIC_RELEASE))
 
+/** Set bits of what a partner reads and clears at once; everything before it is visible then. */
+#define vhost_pci_or_release(ptr, bits) ((void)__atomic_fetch_or((ptr), (bits), __ATOMIC_RELEASE))
+
 /** Count events: one thread adds, any thread reads with vhost_pci_load_relaxed(). */
 #define vhost_pci_count(ptr, nb) vhost_pci_store_relaxed((ptr), vhost_pci_load_relaxed(ptr) + (nb))
 

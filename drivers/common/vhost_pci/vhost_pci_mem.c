@@ -191,6 +191,23 @@ vhost_pci_mem_uva_to_va(const struct vhost_pci_mem *mem, uint64_t uva, uint64_t 
 	return NULL;
 }
 
+bool
+vhost_pci_mem_va_to_gpa(const struct vhost_pci_mem *mem, const void *va, uint64_t *gpa)
+{
+	uint32_t i;
+
+	for (i = 0; i < mem->nb_regions; i++) {
+		const struct vhost_pci_mem_region *region = &mem->region[i];
+		uint64_t offset = (uint64_t)((uintptr_t)va - (uintptr_t)region->va);
+
+		if (offset < region->size) {
+			*gpa = region->gpa + offset;
+			return true;
+		}
+	}
+	return false;
+}
+
 uint8_t *
 vhost_pci_mem_gpa_to_va_slow(const struct vhost_pci_mem *mem, struct vhost_pci_mem_cache *cache,
 		uint64_t gpa, uint32_t *len)

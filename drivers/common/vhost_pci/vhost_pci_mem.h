@@ -110,6 +110,13 @@ const struct vhost_pci_mem_region *vhost_pci_mem_find_gpa(const struct vhost_pci
  */
 void *vhost_pci_mem_uva_to_va(const struct vhost_pci_mem *mem, uint64_t uva, uint64_t size);
 
+/**
+ * The way back: the guest-physical address of a byte of this process.
+ *
+ * @return false where no region holds it. Any thread that holds a reference.
+ */
+bool vhost_pci_mem_va_to_gpa(const struct vhost_pci_mem *mem, const void *va, uint64_t *gpa);
+
 /** The way out of vhost_pci_mem_gpa_to_va() when the cached region does not hold the range. */
 uint8_t *vhost_pci_mem_gpa_to_va_slow(const struct vhost_pci_mem *mem,
 		struct vhost_pci_mem_cache *cache, uint64_t gpa, uint32_t *len);

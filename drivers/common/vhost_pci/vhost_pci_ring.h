@@ -18,6 +18,7 @@
 #ifndef VHOST_PCI_RING_H
 #define VHOST_PCI_RING_H
 
+#include "vhost_pci_dirty.h"
 #include "vhost_pci_packed.h"
 #include "vhost_pci_split.h"
 
@@ -87,10 +88,16 @@ VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_ring_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len,
 		const unsigned int kind)
 {
+	const uint16_t used_idx = vr->used_idx;
+
 	if ((kind & VHOST_PCI_RING_PACKED) != 0)
 		vhost_pci_packed_put(vr, chain, len);
 	else
 		vhost_pci_split_put(vr, chain, len);
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->dirty.log != NULL) {
+		vhost_pci_dirty_chain(vr, chain, len);
+		vhost_pci_dirty_used(vr, used_idx);
+	}
 }
 
 /** Publish all returned chains. */
@@ -101,6 +108,8 @@ vhost_pci_ring_flush(struct vhost_pci_vring *vr, const unsigned int kind)
 		vhost_pci_packed_flush(vr);
 	else
 		vhost_pci_split_flush(vr);
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->dirty.log != NULL)
+		vhost_pci_dirty_flush(vr);
 }
 
 /**
@@ -140,6 +149,8 @@ vhost_pci_ring_end(struct vhost_pci_vring *vr, const unsigned int kind)
 		return;
 	vhost_pci_vring_show_avail(vr, (kind & VHOST_PCI_RING_PACKED) != 0);
 	vhost_pci_ring_flush(vr, kind);
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->dirty.log != NULL)
+		vhost_pci_dirty_signal(vr);
 	vhost_pci_ring_call(vr, kind);
 }
 
@@ -164,6 +175,8 @@ vhost_pci_ring_ask_kick(struct vhost_pci_vring *vr, bool on)
 		vhost_pci_packed_ask_kick(vr, on);
 	else
 		vhost_pci_split_ask_kick(vr, on);
+	if (vr->dirty.log != NULL)
+		vhost_pci_dirty_kick(vr);
 }
 
 /**

@@ -134,7 +134,7 @@ vhost_pci_session_create(const struct vhost_pci_session_config *config,
 	new_session->max_queue_size = config->max_queue_size;
 	new_session->require_seals = config->require_seals;
 	new_session->wake_fd = -1;
-	new_session->log.fd = -1;
+	new_session->log.notifier.fd = -1;
 	new_session->log.reader = -1;
 	set_offer(new_session, config);
 	new_session->name = strdup(config->name);

@@ -26,6 +26,18 @@
 struct vhost_pci_session;
 
 /**
+ * Map memory that the front-end shares.
+ *
+ * @param opaque The owner's.
+ * @param fd	The memory's file, -1 where the transport has none; stays the session's.
+ * @param mmap_offset, size The range to map, checked for overflow only.
+ * @param[out] mapping One reference, whose va is the byte at mmap_offset.
+ * @return 0; -EINVAL where the file is shorter than the range; -errno.
+ */
+typedef int vhost_pci_session_map_t(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping);
+
+/**
  * What a session tells its owner. All are called from within a call of a session's function, and
  * call none that changes the session. All may be NULL but map_region; RARP, MTU and BACKEND_REQ
  * are offered only with the functions that serve them.
@@ -49,7 +61,8 @@ struct vhost_pci_session_ops {
 	/**
 	 * Where to signal an event whose fd the front-end sent and the transport did not pass on.
 	 *
-	 * @param request VHOST_USER_SET_VRING_CALL or VHOST_USER_SET_VRING_ERR.
+	 * @param request VHOST_USER_SET_VRING_CALL, VHOST_USER_SET_VRING_ERR, or
+	 *		VHOST_USER_SET_LOG_FD, for which the index is 0.
 	 * @return A register to write @p index to, valid while the connection lasts; NULL: nowhere.
 	 */
 	volatile uint32_t *(*find_doorbell)(void *opaque, uint32_t request, unsigned int index);
@@ -59,18 +72,8 @@ struct vhost_pci_session_ops {
 	int (*send_rarp)(void *opaque, const uint8_t mac[6]);
 	/** The front-end set features; called once per SET_FEATURES that changed them. */
 	void (*features_changed)(void *opaque, uint64_t features);
-	/**
-	 * Map a region of the front-end's memory.
-	 *
-	 * Also called for the log of a migration. Needed.
-	 *
-	 * @param fd	The region's file, -1 where the transport has none; stays the session's.
-	 * @param mmap_offset, size The range to map, checked for overflow only.
-	 * @param[out] mapping One reference, whose va is the byte at mmap_offset.
-	 * @return 0; -EINVAL where the file is shorter than the range; -errno.
-	 */
-	int (*map_region)(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
-			struct vhost_pci_mapping **mapping);
+	vhost_pci_session_map_t *map_region; /**< For the front-end's memory. Needed. */
+	vhost_pci_session_map_t *map_log;    /**< For a dirty log. NULL: by map_region. */
 	/**
 	 * Make a transport of the back-end channel, such as vhost_pci_unix_channel_create().
 	 *

@@ -67,6 +67,8 @@ session_set_features(struct vhost_pci_session *session, struct vhost_pci_msg *ms
 		enable_all(session);
 	if (first)
 		session_remap_rings(session);
+	else if (changed != 0)
+		session_log_update(session);
 	if ((first || changed != 0) && session->ops.features_changed != NULL)
 		session->ops.features_changed(session->opaque, features);
 	return 0;

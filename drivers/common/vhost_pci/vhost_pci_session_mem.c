@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "vhost_pci_log.h"
-#include "vhost_pci_notify_fd.h"
-#include "vhost_pci_peer_fd.h"
 
 /** Memory that can be cut short is refused, or warned of. */
 static int
@@ -30,22 +28,16 @@ check_seal(struct vhost_pci_session *session, const struct vhost_pci_mapping *ma
 	return 0;
 }
 
-/** Map memory of the front-end's. As map_region of struct vhost_pci_session_ops; -EPERM. */
-static int
-map_memory(struct vhost_pci_session *session, int fd, uint64_t mmap_offset, uint64_t size,
-		struct vhost_pci_mapping **mapping)
+int
+session_accept_mapping(struct vhost_pci_session *session, struct vhost_pci_mapping *mapping)
 {
-	int ret;
+	int ret = check_seal(session, mapping);
 
-	ret = session->ops.map_region(session->opaque, fd, mmap_offset, size, mapping);
-	if (ret < 0)
-		return ret;
-	ret = check_seal(session, *mapping);
 	if (ret < 0) {
-		vhost_pci_mapping_put(*mapping);
+		vhost_pci_mapping_put(mapping);
 		return ret;
 	}
-	vhost_pci_guard_set_wake((*mapping)->guard, session->wake_fd);
+	vhost_pci_guard_set_wake(mapping->guard, session->wake_fd);
 	return 0;
 }
 
@@ -81,7 +73,10 @@ map_region(struct vhost_pci_session *session, const struct vhost_user_mem_region
 		.size = wire->size,
 		.mmap_offset = wire->mmap_offset,
 	};
-	ret = map_memory(session, fd, wire->mmap_offset, wire->size, &region->mapping);
+	ret = session->ops.map_region(session->opaque, fd, wire->mmap_offset, wire->size,
+			&region->mapping);
+	if (ret == 0)
+		ret = session_accept_mapping(session, region->mapping);
 	if (ret < 0)
 		return ret;
 	region->va = region->mapping->va;
@@ -234,74 +229,4 @@ session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg
 	}
 	free(regions);
 	return ret;
-}
-
-int
-session_set_log_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply)
-{
-	const struct vhost_user_log *log = &msg->payload.log;
-	struct vhost_pci_mapping *mapping;
-	int ret;
-
-	(void)reply;
-	/* An address of the front-end's own is of no use: LOG_SHMFD was negotiated. */
-	if (msg->hdr.size != sizeof(*log))
-		return -EPROTO;
-	if (log->size == 0 || log->size > UINT64_MAX - log->mmap_offset)
-		return -EINVAL;
-	/* The offset is applied here, once: va is where guest address 0 is logged. */
-	ret = map_memory(session, msg->fds[0], log->mmap_offset, log->size, &mapping);
-	if (ret < 0)
-		return ret;
-	vhost_pci_mapping_put(session->log.mapping);
-	session->log.mapping = mapping;
-	session->log.size = log->size;
-	return 0;
-}
-
-static void
-close_log_fd(struct vhost_pci_session *session)
-{
-	vhost_pci_peer_fd_close(session->log.fd);
-	vhost_pci_peer_fd_close(session->log.reader);
-	session->log.fd = -1;
-	session->log.reader = -1;
-}
-
-int
-session_set_log_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
-		struct vhost_pci_msg *reply)
-{
-	int fd = msg->fds[0];
-	enum vhost_pci_notify_way way;
-	int reader = -1;
-	int ret;
-
-	(void)reply;
-	/* An adapter's device keeps it: what it merges, it signals. */
-	if (fd < 0) {
-		close_log_fd(session);
-		return 0;
-	}
-	ret = vhost_pci_notify_fd_prepare(fd);
-	if (ret == 0)
-		ret = vhost_pci_notify_fd_hold(fd, &reader, &way);
-	if (ret == 0 && way == VHOST_PCI_NOTIFY_SEND)
-		ret = -EINVAL;
-	if (ret < 0)
-		return ret;
-	close_log_fd(session);
-	session->log.fd = vhost_pci_msg_take_fd(msg, 0);
-	session->log.reader = reader;
-	return 0;
-}
-
-void
-session_log_reset(struct vhost_pci_session *session)
-{
-	close_log_fd(session);
-	vhost_pci_mapping_put(session->log.mapping);
-	session->log.mapping = NULL;
-	session->log.size = 0;
 }

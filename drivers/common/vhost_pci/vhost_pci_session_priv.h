@@ -28,12 +28,12 @@ struct session_ring {
 	int err_reader;                 /**< Keeps a pipe for errors readable; -1: none. */
 };
 
-/** The dirty log of a migration: accepted and mapped, not yet written. */
+/** The dirty log of a migration. */
 struct session_log {
-	struct vhost_pci_mapping *mapping; /**< NULL: none. */
-	uint64_t size;                     /**< Bytes. */
-	int fd;                            /**< Signals the front-end that it changed; -1: none. */
-	int reader;                        /**< Keeps a pipe for that readable; -1: none. */
+	struct vhost_pci_mapping *mapping;  /**< NULL: none. */
+	uint64_t nb_pages;                  /**< That it has a bit for. */
+	struct vhost_pci_notifier notifier; /**< Tells the front-end that it changed. */
+	int reader;                         /**< Keeps a pipe for that readable; -1: none. */
 };
 
 /** A session. Fields are grouped by how long they last. */
@@ -90,9 +90,12 @@ session_handler_t session_get_features, session_set_features, session_get_protoc
 		session_reset_owner, session_set_status, session_get_status, session_send_rarp,
 		session_net_set_mtu;
 
-/** Messages about memory and the log of writes to it. */
+/** Messages about memory. */
 session_handler_t session_set_mem_table, session_get_max_mem_slots, session_add_mem_reg,
-		session_rem_mem_reg, session_set_log_base, session_set_log_fd;
+		session_rem_mem_reg;
+
+/** Messages about the log of writes to memory. */
+session_handler_t session_set_log_base, session_set_log_fd;
 
 /** Messages about one vring. */
 session_handler_t session_set_vring_num, session_set_vring_addr, session_set_vring_base,
@@ -137,8 +140,29 @@ void session_remap_rings(struct vhost_pci_session *session);
 /** Whether memory of the front-end's was found to be gone: in the table in force, or the log. */
 bool session_mem_is_lost(const struct vhost_pci_session *session);
 
-/** Drop the log, its mapping and its fd. */
+/**
+ * Accept what was mapped for the front-end: whether it may be cut short, and who is woken if it is.
+ *
+ * @return 0; -EPERM where only sealed memory is wanted, and the mapping is let go.
+ */
+int session_accept_mapping(struct vhost_pci_session *session, struct vhost_pci_mapping *mapping);
+
+/** @name The dirty log */
+/**@{*/
+
+/** Have a paused vring log its writes, or not, as the session's state now says. */
+void session_log_bind(const struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/** Do so for all vrings. */
+void session_log_update(struct vhost_pci_session *session);
+
+/** Check where writes to a vring's used ring are to be logged. Returns 0 or -EINVAL. */
+int session_log_check_addr(const struct vhost_pci_session *session,
+		const struct vhost_vring_addr *addr);
+
+/** Drop the log, its mapping and its fd; no vring uses it. */
 void session_log_reset(struct vhost_pci_session *session);
+/**@}*/
 
 /** Close the back-end channel, if there is one. */
 void session_channel_close(struct vhost_pci_session *session);

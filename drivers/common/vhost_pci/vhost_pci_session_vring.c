@@ -85,6 +85,8 @@ session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *v
 	unsigned int i;
 
 	ring->mode = ring_mode(session, vr);
+	session_log_bind(session, vr);
+	vr->tracked = vr->dirty.log != NULL;
 	if (session->ops.vring_changed != NULL)
 		session->ops.vring_changed(session->opaque, vr);
 	for (i = 0; i < session->nb_retired; i++)
@@ -282,6 +284,9 @@ session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *
 	(void)reply;
 	if (vr == NULL || (addr->flags & ~(1u << VHOST_VRING_F_LOG)) != 0)
 		return -EINVAL;
+	ret = session_log_check_addr(session, addr);
+	if (ret < 0)
+		return ret;
 	/* While it runs as well: "must support changing some configuration aspects on the fly". */
 	session_ring_pause(session, vr);
 	vr->desc_uva = addr->desc_user_addr;

@@ -27,6 +27,9 @@ struct vhost_pci_transport_ops {
 	/** See the map_region of struct vhost_pci_session_ops. */
 	int (*map_region)(struct vhost_pci_transport *transport, int fd, uint64_t mmap_offset,
 			uint64_t size, struct vhost_pci_mapping **mapping);
+	/** See the map_log of struct vhost_pci_session_ops. NULL: by map_region. */
+	int (*map_log)(struct vhost_pci_transport *transport, int fd, uint64_t mmap_offset,
+			uint64_t size, struct vhost_pci_mapping **mapping);
 	/** See the find_doorbell of struct vhost_pci_session_ops. NULL: fds come with messages. */
 	volatile uint32_t *(*doorbell)(struct vhost_pci_transport *transport, uint32_t request,
 			unsigned int index);

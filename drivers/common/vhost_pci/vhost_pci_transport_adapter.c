@@ -330,7 +330,8 @@ adp_doorbell(struct vhost_pci_transport *base, uint32_t request, unsigned int in
 {
 	struct vhost_pci_adp *adp = ((struct adp_transport *)base)->adp;
 
-	if (index >= adp->info.nb_vrings)
+	/* Without F_LOG nothing is logged, so nothing changes. */
+	if (index >= adp->info.nb_vrings || request == VHOST_USER_SET_LOG_FD)
 		return NULL;
 	return request == VHOST_USER_SET_VRING_CALL ? &adp->doorbells->call[index]
 						    : &adp->doorbells->err[index];

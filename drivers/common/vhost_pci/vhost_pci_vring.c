@@ -51,6 +51,7 @@ vhost_pci_vring_init(struct vhost_pci_vring *vr, unsigned int index)
 	vr->kick_fd = -1;
 	vr->call.fd = -1;
 	vr->err.fd = -1;
+	vr->dirty.notifier.fd = -1;
 	vr->broken_fd = -1;
 }
 

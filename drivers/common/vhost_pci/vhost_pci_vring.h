@@ -97,10 +97,23 @@ struct vhost_pci_notifier {
 	uint32_t value;                /**< Written to the doorbell. */
 };
 
+/** Where a vring's writes to guest memory are logged; see vhost_pci_dirty.h. */
+struct vhost_pci_dirty {
+	/* Written by control while paused. */
+	uint8_t *log;      /**< The byte of guest-physical address 0; NULL: nothing is logged. */
+	uint64_t nb_pages; /**< Bits of the log. */
+	uint64_t used_gpa; /**< Where writes to the used ring, or the device event, are logged. */
+	bool log_used;     /**< VHOST_VRING_F_LOG: those are logged at all. */
+	struct vhost_pci_notifier notifier; /**< Of SET_LOG_FD; not owned. */
+	/* Owned by the polling thread. */
+	bool changed; /**< A page was marked since the front-end was told. */
+};
+
 /** Events that a vring counts; see vhost_pci_count(). */
 struct vhost_pci_vring_stats {
 	uint64_t notifications; /**< Calls sent to the front-end. */
 	uint64_t discarded;     /**< Chains taken and thrown away in VHOST_PCI_VRING_DISCARD. */
+	uint64_t log_beyond;    /**< Writes that could not be logged: the log is too short. */
 };
 
 /** One vring. Fields are grouped by the thread that owns them. */
@@ -151,6 +164,9 @@ struct vhost_pci_vring {
 	struct vhost_pci_mem_cache cache;
 	struct vhost_pci_vring_stats stats;
 	enum vhost_pci_vring_error error; /**< Set once, with the atomic accessors. */
+
+	/* Of rare modes, for VHOST_PCI_RING_TRACKED. */
+	struct vhost_pci_dirty dirty;
 
 	/* Written by threads that look; here they are in nobody's way. */
 	VHOST_PCI_CACHE_ALIGNED uint32_t nb_lookers; /**< Atomic: those inside the gate. */

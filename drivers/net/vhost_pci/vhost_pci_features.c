@@ -30,7 +30,7 @@
  *	barriers between processors are enough; it would only make drivers use costlier ones.
  * VIRTIO_F_SR_IOV, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_NOTIF_CONFIG_DATA: of other transports.
  * VIRTIO_F_RING_RESET: a vhost-user front-end resets a ring by stopping it.
- * VHOST_F_LOG_ALL: writes are not logged yet.
+ * VHOST_F_LOG_ALL: of ports whose front door has no log.
  */
 
 /** Features of all ports. */
@@ -69,6 +69,8 @@ vhost_pci_features(const struct vhost_pci_port_config *config)
 		features |= FEATURES_HOST_TSO;
 	if (config->packed)
 		features |= VHOST_PCI_FEATURE(F_RING_PACKED);
+	if (config->dirty_log)
+		features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	if (config->max_queue_pairs > 1)
 		features |= FEATURES_MQ;
 	return features;

@@ -237,6 +237,17 @@ on_map_region(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
 	return port->transport->ops->map_region(port->transport, fd, mmap_offset, size, mapping);
 }
 
+static int
+on_map_log(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	struct vhost_pci_port *port = opaque;
+
+	if (port->transport == NULL || port->transport->ops->map_log == NULL)
+		return on_map_region(opaque, fd, mmap_offset, size, mapping);
+	return port->transport->ops->map_log(port->transport, fd, mmap_offset, size, mapping);
+}
+
 static volatile uint32_t *
 on_find_doorbell(void *opaque, uint32_t request, unsigned int index)
 {
@@ -271,6 +282,7 @@ static const struct vhost_pci_session_ops session_ops = {
 	.send_rarp = on_send_rarp,
 	.features_changed = on_features_changed,
 	.map_region = on_map_region,
+	.map_log = on_map_log,
 	.find_doorbell = on_find_doorbell,
 	.vring_stopped = on_vring_stopped,
 	.open_channel = on_open_channel,

@@ -51,6 +51,7 @@ struct vhost_pci_port_config {
 	bool tso;             /**< Front-ends may send packets to be segmented. */
 	bool packed;          /**< Offer packed virtqueues. */
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
+	bool dirty_log;       /**< Front-ends may have writes to their memory logged. */
 	bool removable;       /**< The device may be taken away while it is in use. */
 	bool dialect;         /**< The vhost-pci extension may be spoken; sockets only. */
 	bool require_seals;   /**< Refuse memory whose file can be cut short. */

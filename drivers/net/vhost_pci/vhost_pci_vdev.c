@@ -353,6 +353,7 @@ vdev_probe(struct rte_vdev_device *vdev)
 		.max_clients = 1,
 		.config = {
 			.max_queue_pairs = 1,
+			.dirty_log = true,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
 		},
