@@ -20,6 +20,10 @@
 int vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		struct vhost_pci_desc desc, enum vhost_pci_dir dir);
 
+/** Walk a chain whose descriptors were copied out of the ring. */
+int vhost_pci_packed_walk_saved(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		const struct vhost_pci_desc *desc, uint16_t nb, enum vhost_pci_dir dir);
+
 /** The same for a caller that keeps its chain in registers: only a copy has an address. */
 static inline int
 vhost_pci_packed_next_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,

@@ -230,6 +230,26 @@ vhost_pci_packed_walk(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 					: walk_packed(vr, chain, desc, VHOST_PCI_DEQUEUE);
 }
 
+int
+vhost_pci_packed_walk_saved(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
+		const struct vhost_pci_desc *desc, uint16_t nb, enum vhost_pci_dir dir)
+{
+	uint16_t i;
+	int ret;
+
+	for (i = 0; i < nb; i++) {
+		if (desc[i].flags & VRING_DESC_F_INDIRECT)
+			ret = add_indirect(vr, chain, &desc[i], VHOST_PCI_RING_PACKED, dir);
+		else
+			ret = vhost_pci_chain_add(vr, chain, &desc[i], dir);
+		if (ret < 0)
+			return ret;
+	}
+	chain->id = desc[nb - 1].next;
+	chain->nb_slots = nb;
+	return 0;
+}
+
 void
 vhost_pci_ring_call_anew(struct vhost_pci_vring *vr)
 {

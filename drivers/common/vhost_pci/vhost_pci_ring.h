@@ -19,6 +19,7 @@
 #define VHOST_PCI_RING_H
 
 #include "vhost_pci_dirty.h"
+#include "vhost_pci_inflight.h"
 #include "vhost_pci_packed.h"
 #include "vhost_pci_split.h"
 
@@ -49,6 +50,8 @@ VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_ring_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		const unsigned int kind, const enum vhost_pci_dir dir)
 {
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->inflight != NULL)
+		return vhost_pci_inflight_next(vr, chain, dir);
 	return (kind & VHOST_PCI_RING_PACKED) != 0 ? vhost_pci_packed_next(vr, chain, dir)
 						   : vhost_pci_split_next(vr, chain, dir);
 }
@@ -72,7 +75,8 @@ VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_ring_restore(struct vhost_pci_vring *vr, struct vhost_pci_cursor cursor,
 		const unsigned int kind)
 {
-	(void)kind;
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->inflight != NULL)
+		vhost_pci_inflight_untake(vr, cursor.avail_idx, cursor.avail_wrap);
 	vr->nb_segs = cursor.nb_segs;
 	vr->avail_idx = cursor.avail_idx;
 	vr->avail_wrap = cursor.avail_wrap;
@@ -94,6 +98,8 @@ vhost_pci_ring_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *cha
 		vhost_pci_packed_put(vr, chain, len);
 	else
 		vhost_pci_split_put(vr, chain, len);
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->inflight != NULL)
+		vhost_pci_inflight_put(vr, chain);
 	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->dirty.log != NULL) {
 		vhost_pci_dirty_chain(vr, chain, len);
 		vhost_pci_dirty_used(vr, used_idx);
@@ -104,7 +110,9 @@ vhost_pci_ring_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *cha
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_ring_flush(struct vhost_pci_vring *vr, const unsigned int kind)
 {
-	if ((kind & VHOST_PCI_RING_PACKED) != 0)
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 && vr->inflight != NULL)
+		vhost_pci_inflight_flush(vr);
+	else if ((kind & VHOST_PCI_RING_PACKED) != 0)
 		vhost_pci_packed_flush(vr);
 	else
 		vhost_pci_split_flush(vr);

@@ -55,6 +55,10 @@ static const struct dispatch dispatch[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_NET_SET_MTU] = { session_net_set_mtu, GATE_OFFERED, VHOST_USER_PROTOCOL_F_MTU },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { session_set_backend_req_fd, GATE_OFFERED,
 			VHOST_USER_PROTOCOL_F_BACKEND_REQ },
+	[VHOST_USER_GET_INFLIGHT_FD] = { session_get_inflight_fd, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
+	[VHOST_USER_SET_INFLIGHT_FD] = { session_set_inflight_fd, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = { session_get_max_mem_slots, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
 	[VHOST_USER_ADD_MEM_REG] = { session_add_mem_reg, GATE_NEGOTIATED,
@@ -194,6 +198,7 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 	for (i = 0; i < session->nb_vrings; i++)
 		session_ring_reset(session, &session->vrings[i]);
 	session_log_reset(session);
+	session_inflight_reset(session);
 	session_channel_close(session);
 	vhost_pci_mem_put(session->mem);
 	session->mem = NULL;

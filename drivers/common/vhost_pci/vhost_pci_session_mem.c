@@ -41,6 +41,12 @@ session_accept_mapping(struct vhost_pci_session *session, struct vhost_pci_mappi
 	return 0;
 }
 
+static bool
+is_hit(const struct vhost_pci_mapping *mapping)
+{
+	return mapping != NULL && vhost_pci_guard_is_hit(mapping->guard);
+}
+
 bool
 session_mem_is_lost(const struct vhost_pci_session *session)
 {
@@ -48,9 +54,9 @@ session_mem_is_lost(const struct vhost_pci_session *session)
 	uint32_t i;
 
 	for (i = 0; mem != NULL && i < mem->nb_regions; i++)
-		if (vhost_pci_guard_is_hit(mem->region[i].mapping->guard))
+		if (is_hit(mem->region[i].mapping))
 			return true;
-	return session->log.mapping != NULL && vhost_pci_guard_is_hit(session->log.mapping->guard);
+	return is_hit(session->log.mapping) || is_hit(session->inflight.mapping);
 }
 
 /**

@@ -36,6 +36,13 @@ struct session_log {
 	int reader;                         /**< Keeps a pipe for that readable; -1: none. */
 };
 
+/** The areas in which chains under way are written down; see vhost_pci_inflight.h. */
+struct session_inflight {
+	struct vhost_pci_mapping *mapping; /**< NULL: none. */
+	uint16_t nb_queues;
+	uint16_t queue_size;
+};
+
 /** A session. Fields are grouped by how long they last. */
 struct vhost_pci_session {
 	/* Fixed at creation. */
@@ -67,6 +74,7 @@ struct vhost_pci_session {
 	uint64_t protocol_features;
 	struct vhost_pci_mem *mem; /**< NULL: not known. */
 	struct session_log log;
+	struct session_inflight inflight;
 	struct vhost_pci_transport *channel; /**< Back-end channel; NULL: none. */
 	uint32_t channel_request;            /**< Whose reply is awaited there; 0: none. */
 
@@ -137,7 +145,8 @@ void session_stop_rings(struct vhost_pci_session *session);
 void session_remap_rings(struct vhost_pci_session *session);
 /**@}*/
 
-/** Whether memory of the front-end's was found to be gone: in the table in force, or the log. */
+/** Whether memory of the front-end's was found to be gone: that of the table in force, of the log, of
+ * the areas for chains under way. */
 bool session_mem_is_lost(const struct vhost_pci_session *session);
 
 /**
@@ -146,6 +155,19 @@ bool session_mem_is_lost(const struct vhost_pci_session *session);
  * @return 0; -EPERM where only sealed memory is wanted, and the mapping is let go.
  */
 int session_accept_mapping(struct vhost_pci_session *session, struct vhost_pci_mapping *mapping);
+
+/** Messages about chains under way. */
+session_handler_t session_get_inflight_fd, session_set_inflight_fd;
+
+/**
+ * Begin to track a vring that starts, if its queue has an area.
+ *
+ * @return 0, or the error of vhost_pci_inflight_open().
+ */
+int session_inflight_open(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
+
+/** Drop the areas; no vring is tracked. */
+void session_inflight_reset(struct vhost_pci_session *session);
 
 /** @name The dirty log */
 /**@{*/

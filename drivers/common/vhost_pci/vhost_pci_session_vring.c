@@ -86,7 +86,7 @@ session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *v
 
 	ring->mode = ring_mode(session, vr);
 	session_log_bind(session, vr);
-	vr->tracked = vr->dirty.log != NULL;
+	vr->tracked = vr->dirty.log != NULL || vr->inflight != NULL;
 	if (session->ops.vring_changed != NULL)
 		session->ops.vring_changed(session->opaque, vr);
 	for (i = 0; i < session->nb_retired; i++)
@@ -116,7 +116,6 @@ load_indexes(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	ret = vhost_pci_vring_set_base(vr, vr->base);
 	if (ret < 0)
 		return ret;
-	ring->loaded = true;
 	ring->error_seen = false;
 	ring->call_due = true;
 	if (vr->is_packed)
@@ -153,6 +152,9 @@ session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	ret = vhost_pci_vring_map(vr, session->mem, &format);
 	if (ret == 0 && !ring->loaded) {
 		ret = load_indexes(session, vr);
+		if (ret == 0)
+			ret = session_inflight_open(session, vr);
+		ring->loaded = ret == 0;
 		if (ret < 0)
 			vhost_pci_vring_unmap(vr);
 	}
@@ -172,6 +174,7 @@ session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	}
 	ring->loaded = false;
 	vr->started = false;
+	vhost_pci_inflight_close(vr);
 	vhost_pci_vring_unmap(vr);
 	retire_fd(session, vr->kick_fd);
 	vr->kick_fd = -1;

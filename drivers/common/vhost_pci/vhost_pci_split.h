@@ -83,12 +83,30 @@ vhost_pci_split_look(const struct vhost_pci_vring *vr)
 	return nb <= vr->size ? nb : 0;
 }
 
+/** Take the next chain, whose head is known: see vhost_pci_ring_next(). */
+VHOST_PCI_ALWAYS_INLINE int
+vhost_pci_split_take(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain, uint16_t head,
+		const enum vhost_pci_dir dir)
+{
+	struct vhost_pci_desc desc = vhost_pci_desc_load_split(&vr->split.desc[head]);
+	int ret;
+
+	vhost_pci_chain_begin(vr, chain, head);
+	if (vhost_pci_likely((desc.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0))
+		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
+	else
+		ret = vhost_pci_split_next_slow(vr, chain, desc, dir);
+	if (vhost_pci_unlikely(ret < 0))
+		return vhost_pci_chain_abandon(vr, chain, ret);
+	vr->avail_idx++;
+	return 1;
+}
+
 /** See vhost_pci_ring_next(). */
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_split_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		const enum vhost_pci_dir dir)
 {
-	struct vhost_pci_desc desc;
 	uint16_t head;
 	int ret;
 
@@ -100,16 +118,7 @@ vhost_pci_split_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	head = vhost_pci_load_relaxed(&vr->split.avail->ring[vr->avail_idx & (vr->size - 1)]);
 	if (vhost_pci_unlikely(head >= vr->size))
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_HEAD);
-	desc = vhost_pci_desc_load_split(&vr->split.desc[head]);
-	vhost_pci_chain_begin(vr, chain, head);
-	if (vhost_pci_likely((desc.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0))
-		ret = vhost_pci_chain_add(vr, chain, &desc, dir);
-	else
-		ret = vhost_pci_split_next_slow(vr, chain, desc, dir);
-	if (vhost_pci_unlikely(ret < 0))
-		return vhost_pci_chain_abandon(vr, chain, ret);
-	vr->avail_idx++;
-	return 1;
+	return vhost_pci_split_take(vr, chain, head, dir);
 }
 
 /** See vhost_pci_ring_put(). */

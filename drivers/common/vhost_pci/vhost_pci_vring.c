@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vhost_pci_inflight.h"
 #include "vhost_pci_peer_fd.h"
 
 /** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
@@ -34,6 +35,7 @@ static const char *const error_names[VHOST_PCI_VRING_E_MAX] = {
 	[VHOST_PCI_VRING_E_DIRECTION] = "direction",
 	[VHOST_PCI_VRING_E_LENGTH] = "length",
 	[VHOST_PCI_VRING_E_SEGMENTS] = "segments",
+	[VHOST_PCI_VRING_E_ID] = "id",
 	[VHOST_PCI_VRING_E_RUNT] = "runt",
 };
 
@@ -60,6 +62,7 @@ vhost_pci_vring_fini(struct vhost_pci_vring *vr)
 {
 	int broken_fd = vr->broken_fd;
 
+	vhost_pci_inflight_close(vr);
 	vhost_pci_vring_unmap(vr);
 	vhost_pci_peer_fd_close(vr->kick_fd);
 	vhost_pci_peer_fd_close(vr->call.fd);

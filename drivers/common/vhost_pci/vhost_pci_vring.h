@@ -76,6 +76,7 @@ enum vhost_pci_vring_error {
 	VHOST_PCI_VRING_E_DIRECTION,       /**< A writable buffer to read from, or the reverse. */
 	VHOST_PCI_VRING_E_LENGTH,          /**< A chain's lengths add up to 4 GiB or more. */
 	VHOST_PCI_VRING_E_SEGMENTS,        /**< A chain is in more pieces than a table can hold. */
+	VHOST_PCI_VRING_E_ID,              /**< More chains are under way than there can be. */
 	VHOST_PCI_VRING_E_RUNT,            /**< A chain has no room for the virtio-net header. */
 	VHOST_PCI_VRING_E_MAX,
 };
@@ -167,6 +168,7 @@ struct vhost_pci_vring {
 
 	/* Of rare modes, for VHOST_PCI_RING_TRACKED. */
 	struct vhost_pci_dirty dirty;
+	struct vhost_pci_inflight *inflight; /**< Owned; NULL: chains are not tracked. */
 
 	/* Written by threads that look; here they are in nobody's way. */
 	VHOST_PCI_CACHE_ALIGNED uint32_t nb_lookers; /**< Atomic: those inside the gate. */

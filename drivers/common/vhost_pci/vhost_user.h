@@ -250,6 +250,64 @@ struct vhost_user_inflight {
 _Static_assert(offsetof(struct vhost_user_inflight, padding) == 20, "Inflight description");
 _Static_assert(sizeof(struct vhost_user_inflight) == 24, "Inflight description");
 
+/** @name "Inflight I/O tracking": the areas of the shared memory, one after the other */
+/**@{*/
+/** "DescStateSplit". */
+struct vhost_user_desc_split {
+	uint8_t inflight;
+	uint8_t padding[5];
+	uint16_t next;
+	uint64_t counter;
+};
+_Static_assert(sizeof(struct vhost_user_desc_split) == 16, "DescStateSplit");
+_Static_assert(offsetof(struct vhost_user_desc_split, next) == 6, "DescStateSplit");
+
+/** "QueueRegionSplit". */
+struct vhost_user_inflight_split {
+	uint64_t features;
+	uint16_t version;
+	uint16_t desc_num;
+	uint16_t last_batch_head;
+	uint16_t used_idx;
+	struct vhost_user_desc_split desc[];
+};
+_Static_assert(sizeof(struct vhost_user_inflight_split) == 16, "QueueRegionSplit");
+
+/** "DescStatePacked". */
+struct vhost_user_desc_packed {
+	uint8_t inflight;
+	uint8_t padding;
+	uint16_t next;
+	uint16_t last;
+	uint16_t num;
+	uint64_t counter;
+	uint16_t id;
+	uint16_t flags;
+	uint32_t len;
+	uint64_t addr;
+};
+_Static_assert(sizeof(struct vhost_user_desc_packed) == 32, "DescStatePacked");
+_Static_assert(offsetof(struct vhost_user_desc_packed, id) == 16, "DescStatePacked");
+
+/** "QueueRegionPacked". */
+struct vhost_user_inflight_packed {
+	uint64_t features;
+	uint16_t version;
+	uint16_t desc_num;
+	uint16_t free_head;
+	uint16_t old_free_head;
+	uint16_t used_idx;
+	uint16_t old_used_idx;
+	uint8_t used_wrap_counter;
+	uint8_t old_used_wrap_counter;
+	uint8_t padding[7];
+	struct vhost_user_desc_packed desc[];
+};
+_Static_assert(sizeof(struct vhost_user_inflight_packed) == 32, "QueueRegionPacked");
+_Static_assert(offsetof(struct vhost_user_inflight_packed, used_wrap_counter) == 20,
+		"QueueRegionPacked");
+/**@}*/
+
 /** "VhostUserShared". */
 struct vhost_user_shared {
 	uint8_t uuid[16];

@@ -79,10 +79,13 @@ vhost_pci_features(const struct vhost_pci_port_config *config)
 uint64_t
 vhost_pci_protocol_features(const struct vhost_pci_port_config *config)
 {
-	(void)config;
-	return VHOST_USER_PROTOCOL_MASK(MQ) | VHOST_USER_PROTOCOL_MASK(LOG_SHMFD) |
+	uint64_t features = VHOST_USER_PROTOCOL_MASK(MQ) | VHOST_USER_PROTOCOL_MASK(LOG_SHMFD) |
 			VHOST_USER_PROTOCOL_MASK(RARP) | VHOST_USER_PROTOCOL_MASK(REPLY_ACK) |
 			VHOST_USER_PROTOCOL_MASK(MTU) | VHOST_USER_PROTOCOL_MASK(BACKEND_REQ) |
 			VHOST_USER_PROTOCOL_MASK(CONFIGURE_MEM_SLOTS) |
 			VHOST_USER_PROTOCOL_MASK(STATUS);
+
+	if (config->inflight)
+		features |= VHOST_USER_PROTOCOL_MASK(INFLIGHT_SHMFD);
+	return features;
 }

@@ -52,6 +52,7 @@ struct vhost_pci_port_config {
 	bool packed;          /**< Offer packed virtqueues. */
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
 	bool dirty_log;       /**< Front-ends may have writes to their memory logged. */
+	bool inflight;        /**< Front-ends may have chains under way written down. */
 	bool removable;       /**< The device may be taken away while it is in use. */
 	bool dialect;         /**< The vhost-pci extension may be spoken; sockets only. */
 	bool require_seals;   /**< Refuse memory whose file can be cut short. */

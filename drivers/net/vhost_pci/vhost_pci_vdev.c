@@ -354,6 +354,7 @@ vdev_probe(struct rte_vdev_device *vdev)
 		.config = {
 			.max_queue_pairs = 1,
 			.dirty_log = true,
+			.inflight = true,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
 		},

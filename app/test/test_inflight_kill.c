@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/* Back-ends that are killed at any moment, one after the other, at a ring whose driver goes on:
+ * every chain comes back exactly once.
+ */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sys/wait.h>
+
+#include "inflight_area.h"
+#include "ring_driver.h"
+#include "test.h"
+
+/** How many back-ends are killed, unless the environment says otherwise. */
+#define NB_KILLS     12
+#define NB_KILLS_ENV "VHOST_PCI_TEST_KILLS"
+
+/** Chains that a back-end holds at most, to be returned in any order. */
+#define MAX_HELD 16
+
+/** Buffers of a chain at most, directly and in a table. */
+#define MAX_DIRECT   3
+#define MAX_INDIRECT 4
+
+/** Seconds without any chain, after which they are lost. */
+#define PATIENCE 20
+
+/** The driver's part: what it is waiting for. */
+struct driver {
+	struct ring ring;
+	struct inflight_area area;
+	uint64_t seed;
+	uint32_t *len; /**< By id: bytes of the chain that was offered. */
+	uint64_t nb_offered;
+	uint64_t nb_returned;
+};
+
+/** A back-end: takes chains, returns them in any order, sometimes puts the last ones back. */
+static void
+poll_once(struct ring *ring, uint64_t *seed, struct vhost_pci_chain *held, unsigned int *nb_held)
+{
+	struct vhost_pci_cursor cursor = vhost_pci_ring_save(ring->vr);
+	unsigned int nb_before = *nb_held;
+	unsigned int i;
+
+	vhost_pci_ring_begin(ring->vr);
+	while (*nb_held < MAX_HELD && ring_random(seed) % 8 != 0 &&
+			ring_next(ring, &held[*nb_held], VHOST_PCI_DEQUEUE) > 0) {
+		(*nb_held)++;
+		vhost_pci_ring_drop_segs(ring->vr);
+	}
+	if (ring_random(seed) % 4 == 0) {
+		ring_restore(ring, cursor);
+		*nb_held = nb_before;
+	}
+	while (*nb_held > 0 && ring_random(seed) % 4 != 0) {
+		i = ring_random(seed) % *nb_held;
+		ring_put(ring, &held[i], held[i].len);
+		held[i] = held[--*nb_held];
+	}
+	ring_end(ring);
+}
+
+/** The life of a back-end, in a process of its own: until it is killed, or its parent is gone. */
+static void
+run_backend(struct driver *driver, uint64_t seed)
+{
+	struct ring *ring = &driver->ring;
+	struct vhost_pci_chain held[MAX_HELD];
+	pid_t parent = getppid();
+	unsigned int nb_held = 0;
+
+	/* The harness would go on with the test here. */
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	signal(SIGABRT, SIG_DFL);
+	if (inflight_begin(ring, &driver->area,
+			    ring->is_packed ? RING_PACKED_START : ring->used->idx) < 0)
+		_exit(1);
+	while (getppid() == parent && ring->vr->error == VHOST_PCI_VRING_OK)
+		poll_once(ring, &seed, held, &nb_held);
+	_exit(2);
+}
+
+/** Offer a chain of any shape, if there is room. */
+static void
+offer(struct driver *driver)
+{
+	struct ring *ring = &driver->ring;
+	struct ring_buf bufs[MAX_DIRECT + MAX_INDIRECT];
+	struct ring_offer offer = { .bufs = bufs };
+	uint32_t len = 0;
+	unsigned int i;
+	int id;
+
+	if (ring->nb_free_ids == 0)
+		return;
+	offer.nb_direct = (uint16_t)(ring_random(&driver->seed) % MAX_DIRECT);
+	offer.nb_indirect = (uint16_t)(ring_random(&driver->seed) % MAX_INDIRECT);
+	if (offer.nb_direct + offer.nb_indirect == 0)
+		offer.nb_direct = 1;
+	/* Each chain has a table of its own: the id it will have is the next free one. */
+	offer.table_gpa = RING_HIGH_GPA +
+			ring->free_ids[ring->nb_free_ids - 1] * 16u * MAX_INDIRECT;
+	for (i = 0; i < (unsigned int)offer.nb_direct + offer.nb_indirect; i++) {
+		bufs[i].gpa = RING_LOW_GPA;
+		bufs[i].len = 1 + ring_random(&driver->seed) % 1000;
+		len += bufs[i].len;
+	}
+	id = ring_offer(ring, &offer);
+	if (id < 0)
+		return;
+	driver->len[id] = len;
+	driver->nb_offered++;
+	ring_publish(ring);
+}
+
+/** Take all that came back: ring_get_used() fails the test for a chain that is not under way. */
+static unsigned int
+reap(struct driver *driver)
+{
+	unsigned int nb = 0;
+	uint32_t id, len;
+
+	while (ring_get_used(&driver->ring, &id, &len)) {
+		assert_int_equal(len, driver->len[id]);
+		driver->nb_returned++;
+		nb++;
+	}
+	return nb;
+}
+
+/** Fail where the back-end ended by itself, or no chain has come back for long. */
+static void
+check_alive(pid_t pid, time_t last)
+{
+	int status;
+
+	if (waitpid(pid, &status, WNOHANG) == pid)
+		fail_msg("the back-end ended with status 0x%x", status);
+	if (time(NULL) - last > PATIENCE)
+		fail_msg("no chain has come back for %u seconds", PATIENCE);
+}
+
+/** Drive the ring until so many more chains came back, or (without new ones) all of them. */
+static void
+drive(struct driver *driver, pid_t pid, uint64_t nb_more, bool drain)
+{
+	uint64_t nb_wanted = drain ? driver->nb_offered : driver->nb_returned + nb_more;
+	time_t last = time(NULL);
+
+	while (driver->nb_returned < nb_wanted) {
+		if (!drain)
+			offer(driver);
+		if (reap(driver) > 0)
+			last = time(NULL);
+		else
+			check_alive(pid, last);
+	}
+}
+
+static pid_t
+start_backend(struct driver *driver)
+{
+	uint64_t seed = ring_random(&driver->seed);
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		run_backend(driver, seed);
+	return pid;
+}
+
+static void
+kill_backend(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void
+test_every_chain_returns_once(void **state)
+{
+	const char *env = getenv(NB_KILLS_ENV);
+	unsigned long nb_kills = env != NULL ? strtoul(env, NULL, 10) : NB_KILLS;
+	struct driver driver = { .seed = 42 };
+	unsigned long i;
+	pid_t pid;
+
+	ring_open(&driver.ring, *state);
+	inflight_area_open(&driver.area, driver.ring.is_packed, driver.ring.size);
+	vhost_pci_vring_pause(driver.ring.vr);
+	driver.len = calloc(driver.ring.size, sizeof(*driver.len));
+	assert_non_null(driver.len);
+	for (i = 0; i < nb_kills; i++) {
+		pid = start_backend(&driver);
+		drive(&driver, pid, ring_random(&driver.seed) % 200, false);
+		kill_backend(pid);
+	}
+	pid = start_backend(&driver);
+	drive(&driver, pid, 0, true);
+	kill_backend(pid);
+	reap(&driver);
+	assert_int_equal(driver.nb_returned, driver.nb_offered);
+	assert_int_equal(inflight_area_count(&driver.area), 0);
+	free(driver.len);
+	ring_close(&driver.ring);
+	inflight_area_close(&driver.area);
+}
+
+static const struct CMUnitTest tests[] = {
+	RING_BOTH_FORMATS(test_every_chain_returns_once),
+};
+
+REGISTER_TEST_GROUP(inflight_kill_autotest, tests, NULL, NULL);
