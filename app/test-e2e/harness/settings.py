@@ -10,6 +10,7 @@ VHOST_PCI_PRELOAD           libraries to LD_PRELOAD into testpmd, when the plugi
 VHOST_PCI_CACHE             folder of the kernel and the guest image, kept
                             between runs
 VHOST_PCI_LOGS              folder where the logs of failed tests are kept
+VHOST_PCI_SWITCH            the program of examples/vpci-switch
 VHOST_PCI_KERNEL            package file (.deb) to take the guest kernel from,
                             instead of downloading one
 ==========================  ====================================================
@@ -21,6 +22,7 @@ import tempfile
 
 BACKEND = os.environ.get("VHOST_PCI_BACKEND", "net_vpci")
 PLUGIN = os.environ.get("VHOST_PCI_PLUGIN", "")
+SWITCH = os.environ.get("VHOST_PCI_SWITCH", "")
 PRELOAD = os.environ.get("VHOST_PCI_PRELOAD", "")
 KERNEL_PACKAGE = os.environ.get("VHOST_PCI_KERNEL", "")
 

@@ -47,6 +47,17 @@ def memory_args(megabytes: int) -> List[str]:
     return ["--no-huge", "-m", str(megabytes)]
 
 
+def sanitizer_env(preload: str) -> Dict[str, str]:
+    """The environment of a program that loads a plugin built with a sanitizer."""
+    if not preload:
+        return {}
+    # Leaks are looked for as well, but those of others do not change the exit status.
+    return {"LD_PRELOAD": preload,
+            "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:handle_abort=1",
+            "LSAN_OPTIONS": "exitcode=0:report_objects=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
 class Testpmd(Process):
     """An interactive testpmd, with its forwarding threads (lcores) on one core."""
 
@@ -63,14 +74,7 @@ class Testpmd(Process):
         for device in devices:
             argv += ["--vdev", device]
         argv += ["--", "-i", f"--nb-cores={forwarders}", f"--total-num-mbufs={mbufs}", *app_args]
-        env = {}
-        if preload:
-            # Leaks are looked for as well, but those of others do not change the exit status.
-            env = {"LD_PRELOAD": preload,
-                   "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:handle_abort=1",
-                   "LSAN_OPTIONS": "exitcode=0:report_objects=0",
-                   "UBSAN_OPTIONS": "print_stacktrace=1"}
-        super().__init__(name, argv, folder, env)
+        super().__init__(name, argv, folder, sanitizer_env(preload))
 
     def ready(self, timeout: float = 20) -> "Testpmd":
         """Wait for the first prompt."""

@@ -99,15 +99,15 @@ vhost_pci_dialect_handle(struct vhost_pci_port *port, const struct vhost_pci_msg
 		struct vhost_pci_msg *reply)
 {
 	static const dialect_fn handlers[] = {
-		[VHOST_USER_GET_CONN_ID - VHOST_USER_GET_CONN_ID] = get_conn_id,
-		[VHOST_USER_SET_DEV_INFO - VHOST_USER_GET_CONN_ID] = set_dev_info,
-		[VHOST_USER_SET_PEER_CONNECTION - VHOST_USER_GET_CONN_ID] = set_peer_connection,
+		[VHOST_USER_GET_CONN_ID] = get_conn_id,
+		[VHOST_USER_SET_DEV_INFO] = set_dev_info,
+		[VHOST_USER_SET_PEER_CONNECTION] = set_peer_connection,
 	};
 
 	if (!port->dialect_spoken)
 		port->dialect_on = consents(port);
 	port->dialect_spoken = true;
-	return handlers[msg->hdr.request - VHOST_USER_GET_CONN_ID](port, msg, reply);
+	return handlers[msg->hdr.request](port, msg, reply);
 }
 
 void

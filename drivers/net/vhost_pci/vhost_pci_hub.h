@@ -46,14 +46,14 @@ struct vhost_pci_hub_config {
  * Join the hub of a path, which is made with its first member.
  *
  * @param index	The port's number: 0 to max_clients - 1.
- * @param[out] member The port's part, freed by the free() of vhost_pci_hub_ops.
+ * @param[out] result The port's part, freed by the free() of vhost_pci_hub_ops.
  * @return 0; -ENODEV where there is no hub and no args; -EADDRINUSE where the path is another device's, as the log says; -EEXIST where the
  *	   hub has such a member already; -EINVAL where it has not so many; -ENOMEM.
  *
  * Any thread.
  */
 int vhost_pci_hub_join(const struct vhost_pci_hub_config *config, uint16_t index,
-		struct vhost_pci_hub_member **member);
+		struct vhost_pci_hub_member **result);
 
 /** Whether the hub of a device has a port with this number. Any thread. */
 bool vhost_pci_hub_has(const char *name, uint16_t index);
