@@ -75,21 +75,21 @@ clients_open(struct clients *c, unsigned int max_clients, unsigned int nb_static
 	assert_int_equal(c->nb_new, nb_static);
 }
 
-/* The port at an index goes, with its front-end. */
+/* The port that came last goes, with its front-end. */
 static void
-drop(struct clients *c, unsigned int index)
+drop(struct clients *c)
 {
-	rig_disconnect(&c->rig[index]);
-	rig_port_close(&c->rig[index]);
-	if (index > 0)
-		c->rig[index].pool = NULL;
+	struct rig *rig = &c->rig[--c->nb];
+
+	rig_disconnect(rig);
+	rig_port_close(rig);
 }
 
 static void
 clients_close(struct clients *c)
 {
 	while (c->nb > 1)
-		drop(c, --c->nb);
+		drop(c);
 	rig_fini(&c->rig[0]);
 	rte_eth_dev_callback_unregister(RTE_ETH_ALL, RTE_ETH_EVENT_NEW, on_port_event, c);
 	rte_eth_dev_callback_unregister(RTE_ETH_ALL, RTE_ETH_EVENT_INTR_RMV, on_port_event, c);
@@ -298,7 +298,7 @@ test_come_and_go(void **state)
 		check_all(&c);
 		rig_disconnect(&c.rig[1]);
 		wait_count(&c.nb_removed, 1 + i);
-		drop(&c, --c.nb);
+		drop(&c);
 	}
 	check_all(&c);
 	assert_int_equal(c.nb_removed, 5);

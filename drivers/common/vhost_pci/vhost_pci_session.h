@@ -47,7 +47,8 @@ struct vhost_pci_session_ops {
 	 * The front-end has become ready, or is no longer.
 	 *
 	 * Ready: features set, memory known, both vrings of the first queue pair started,
-	 * enabled and mapped, and the peer connection on. The owner's link is up while the session is ready.
+	 * enabled and mapped, and the peer connection on. The owner's link is up while the
+	 * session is ready.
 	 */
 	void (*ready_changed)(void *opaque, bool ready);
 	/**

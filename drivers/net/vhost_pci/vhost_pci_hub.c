@@ -38,10 +38,12 @@ struct vhost_pci_hub_member {
 	uint64_t nb_refused; /**< Connections refused for the hub, yet to be counted. */
 };
 
+LIST_HEAD(member_list, vhost_pci_hub_member);
+
 /** A listener with its ports. */
 struct vhost_pci_hub {
 	LIST_ENTRY(vhost_pci_hub) entry;
-	LIST_HEAD(, vhost_pci_hub_member) members;
+	struct member_list members;
 	struct vhost_pci_path *path; /**< NULL once the last member has left. */
 	struct rte_intr_handle *intr_handle;
 	char name[RTE_DEV_NAME_MAX_LEN];
@@ -57,7 +59,7 @@ struct vhost_pci_hub {
 	bool is_deaf;   /**< The listener is not watched. */
 };
 
-static LIST_HEAD(, vhost_pci_hub) hubs = LIST_HEAD_INITIALIZER(hubs);
+static LIST_HEAD(hub_list, vhost_pci_hub) hubs = LIST_HEAD_INITIALIZER(hubs);
 
 /** Of the list, of all hubs and their members. */
 static pthread_mutex_t hubs_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -47,8 +47,9 @@ struct vhost_pci_hub_config {
  *
  * @param index	The port's number: 0 to max_clients - 1.
  * @param[out] result The port's part, freed by the free() of vhost_pci_hub_ops.
- * @return 0; -ENODEV where there is no hub and no args; -EADDRINUSE where the path is another device's, as the log says; -EEXIST where the
- *	   hub has such a member already; -EINVAL where it has not so many; -ENOMEM.
+ * @return 0; -ENODEV where there is no hub and no args; -EADDRINUSE where the path is another
+ *	   device's, as the log says; -EEXIST where the hub has such a member already; -EINVAL
+ *	   where it has not so many; -ENOMEM.
  *
  * Any thread.
  */
