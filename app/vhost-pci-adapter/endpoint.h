@@ -51,6 +51,8 @@ struct endpoint_plug_ops {
 	void (*unplug)(void *opaque, const char *id);
 	/** An adapter that is to be unplugged has been let go of, or was never plugged. */
 	void (*gone)(void *opaque, const char *id);
+	/** A machine has connected to an adapter, or disconnected; may be NULL. */
+	void (*attached)(void *opaque, const char *id, bool attached);
 };
 
 /** What an endpoint counts. */

@@ -34,6 +34,21 @@ ea_frontend_moved(void *opaque, struct frontend *frontend)
 	endpoint_adopt(ea->endpoint, frontend);
 }
 
+/* Tell who plugs adapters that a machine has come, or gone. */
+static void
+ea_tell_attached(struct endpoint_adapter *ea)
+{
+	const struct endpoint *endpoint = ea->endpoint;
+	bool attached = adapter_is_attached(ea->adapter);
+
+	if (attached == ea->is_attached)
+		return;
+	ea->is_attached = attached;
+	if (endpoint->plug != NULL && endpoint->plug->attached != NULL)
+		endpoint->plug->attached(endpoint->opaque, adapter_config(ea->adapter)->name,
+				attached);
+}
+
 /* Remember what a driver can do: the next front-end is offered no more [ADP-10.4]. */
 static void
 ea_changed(void *opaque)
@@ -43,6 +58,8 @@ ea_changed(void *opaque)
 	uint64_t features, protocol_features;
 	unsigned int nb_vrings;
 
+	if (ea->adapter != NULL)
+		ea_tell_attached(ea);
 	if (ea->adapter != NULL &&
 			adapter_driver_caps(ea->adapter, &features, &protocol_features,
 					&nb_vrings)) {

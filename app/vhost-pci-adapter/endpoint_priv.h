@@ -28,6 +28,7 @@ struct endpoint_adapter {
 	unsigned int number; /**< of its name */
 	int64_t idle_since;  /**< without a front-end, as g_get_monotonic_time() */
 	bool is_unplugging;
+	bool is_attached; /**< as was told */
 };
 
 struct endpoint {

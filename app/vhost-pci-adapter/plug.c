@@ -12,6 +12,8 @@
 enum plug_state {
 	PLUG_WAITING, /**< for QMP or a bus */
 	PLUG_ADDING,  /**< device_add was sent */
+	PLUG_ASKING,  /**< what has its id in the machine already was asked */
+	PLUG_STALE,   /**< device_del was sent, for what an earlier daemon has left */
 	PLUG_PLUGGED,
 	PLUG_FAILED,   /**< device_add was refused */
 	PLUG_REMOVING, /**< device_del was sent */
@@ -25,6 +27,7 @@ struct plug_device {
 	enum plug_state state;
 	bool is_unwanted; /**< to be unplugged */
 	bool is_gone;     /**< the adapter does not exist any more */
+	bool is_attached; /**< its machine is connected to it */
 };
 
 struct plug {
@@ -127,6 +130,19 @@ plug_pump(struct plug *plug)
 	}
 }
 
+/* Ask what it is that has the id of a device. */
+static void
+plug_ask(struct plug *plug, struct plug_device *device)
+{
+	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", device->id);
+	JsonObject *arguments = json_object_new();
+
+	json_object_set_string_member(arguments, "path", path);
+	json_object_set_string_member(arguments, "property", "type");
+	device->state = PLUG_ASKING;
+	qmp_send(plug->qmp, "qom-get", arguments, device->id);
+}
+
 /* Forget a device that neither the machine nor the daemon has. */
 static void
 plug_forget(struct plug *plug, struct plug_device *device)
@@ -142,10 +158,14 @@ plug_qmp_ready(void *opaque, bool ready)
 {
 	struct plug *plug = opaque;
 
-	/* another machine may answer next time: it has none of the devices */
+	/* another machine may answer next time: it has none of the devices, but those it uses */
 	for (unsigned int i = plug->devices->len; !ready && i-- > 0;) {
 		struct plug_device *device = g_ptr_array_index(plug->devices, i);
 
+		if (device->is_attached) {
+			device->state = PLUG_PLUGGED;
+			continue;
+		}
 		device->state = PLUG_WAITING;
 		plug_forget(plug, device);
 	}
@@ -166,7 +186,20 @@ plug_qmp_event(void *opaque, const char *name, JsonObject *data)
 	if (device == NULL)
 		return;
 	vhost_pci_log(VHOST_PCI_LOG_NOTICE, "%s: unplugged", id);
+	if (device->state == PLUG_STALE || device->state == PLUG_ASKING) {
+		device->state = PLUG_WAITING;
+		plug_forget(plug, device);
+		return;
+	}
 	/* an adapter that is wanted still was unplugged by somebody else: leave it at that */
+	device->state = PLUG_FAILED;
+	plug_forget(plug, device);
+}
+
+static void
+plug_failed(struct plug *plug, struct plug_device *device, const char *error)
+{
+	vhost_pci_log(VHOST_PCI_LOG_ERR, "%s: can't be plugged: %s", device->id, error);
 	device->state = PLUG_FAILED;
 	plug_forget(plug, device);
 }
@@ -175,9 +208,14 @@ plug_qmp_event(void *opaque, const char *name, JsonObject *data)
 static void
 plug_added(struct plug *plug, struct plug_device *device, const char *error)
 {
-	/* the connection was lost and made again, the machine is the same */
-	if (error != NULL && strstr(error, "Duplicate device ID") != NULL)
+	/* its own, whose answer was lost with a connection; or somebody else's */
+	if (error != NULL && strstr(error, "Duplicate device ID") != NULL) {
+		if (!device->is_attached) {
+			plug_ask(plug, device);
+			return;
+		}
 		error = NULL;
+	}
 	if (error == NULL) {
 		vhost_pci_log(VHOST_PCI_LOG_NOTICE, "%s: plugged%s%s", device->id,
 				device->bus != NULL ? " into " : "",
@@ -185,14 +223,37 @@ plug_added(struct plug *plug, struct plug_device *device, const char *error)
 		device->state = PLUG_PLUGGED;
 		plug_pump(plug);
 	} else {
-		vhost_pci_log(VHOST_PCI_LOG_ERR, "%s: can't be plugged: %s", device->id, error);
-		device->state = PLUG_FAILED;
+		plug_failed(plug, device, error);
+	}
+}
+
+/*
+ * The answer to what it is that has the id. QEMU never connects again to an adapter that it has
+ * lost: what an earlier daemon has left is of no use to anybody. Any other device is not ours.
+ */
+static void
+plug_asked(struct plug *plug, struct plug_device *device, const char *error, const char *type)
+{
+	if (error != NULL) {
+		/* it went meanwhile */
+		device->state = PLUG_WAITING;
 		plug_forget(plug, device);
+	} else if (g_strcmp0(type, "vfio-user-pci") != 0) {
+		plug_failed(plug, device,
+				"its machine has another device of this name: name the endpoint "
+				"otherwise");
+	} else {
+		vhost_pci_log(VHOST_PCI_LOG_NOTICE,
+				"%s: its machine has a device that an earlier daemon has left: "
+				"unplugging it first",
+				device->id);
+		plug_remove(plug, device);
+		device->state = PLUG_STALE;
 	}
 }
 
 static void
-plug_qmp_answer(void *opaque, const char *tag, const char *error)
+plug_qmp_answer(void *opaque, const char *tag, const char *error, const char *result)
 {
 	struct plug *plug = opaque;
 	struct plug_device *device = plug_find(plug, tag);
@@ -201,6 +262,10 @@ plug_qmp_answer(void *opaque, const char *tag, const char *error)
 		return;
 	if (device->state == PLUG_ADDING) {
 		plug_added(plug, device, error);
+	} else if (device->state == PLUG_ASKING) {
+		plug_asked(plug, device, error, result);
+	} else if (device->state == PLUG_STALE && error != NULL) {
+		plug_failed(plug, device, error);
 	} else if (device->state == PLUG_REMOVING && error != NULL) {
 		vhost_pci_log(VHOST_PCI_LOG_WARNING, "%s: can't be unplugged: %s", device->id,
 				error);
@@ -285,10 +350,27 @@ plug_gone(void *opaque, const char *id)
 		plug_forget(plug, device);
 }
 
+static void
+plug_attached(void *opaque, const char *id, bool attached)
+{
+	struct plug *plug = opaque;
+	struct plug_device *device = plug_find(plug, id);
+
+	if (device == NULL)
+		return;
+	device->is_attached = attached;
+	/* it went with its machine, whose QMP connection was lost before */
+	if (!attached && plug->qmp != NULL && !qmp_is_ready(plug->qmp)) {
+		device->state = PLUG_WAITING;
+		plug_forget(plug, device);
+	}
+}
+
 const struct endpoint_plug_ops plug_ops = {
 	.plug = plug_plug,
 	.unplug = plug_unplug,
 	.gone = plug_gone,
+	.attached = plug_attached,
 };
 
 struct plug *

@@ -97,10 +97,10 @@ qmp_object(JsonObject *object, const char *name)
 }
 
 static void
-qmp_answer(struct qmp *qmp, const char *tag, const char *error)
+qmp_answer(struct qmp *qmp, const char *tag, const char *error, const char *result)
 {
 	if (strcmp(tag, QMP_NEGOTIATION) != 0) {
-		qmp->ops->answer(qmp->opaque, tag, error);
+		qmp->ops->answer(qmp->opaque, tag, error, result);
 	} else if (error == NULL && !qmp->is_ready) {
 		vhost_pci_log(VHOST_PCI_LOG_INFO, "%s: connected", qmp->path);
 		qmp->is_ready = true;
@@ -124,7 +124,7 @@ qmp_message(struct qmp *qmp, JsonObject *message)
 			description = qmp_string(error, "desc");
 		if (error != NULL && description == NULL)
 			description = "unknown error";
-		qmp_answer(qmp, tag, description);
+		qmp_answer(qmp, tag, description, qmp_string(message, "return"));
 	}
 }
 

@@ -30,8 +30,9 @@ struct qmp_ops {
 	 *
 	 * @param tag	What qmp_send() was given.
 	 * @param error A description, or NULL where the command succeeded.
+	 * @param result What it returned, where that is a string; NULL else.
 	 */
-	void (*answer)(void *opaque, const char *tag, const char *error);
+	void (*answer)(void *opaque, const char *tag, const char *error, const char *result);
 };
 
 /** Make a connection, now or as soon as somebody listens. */

@@ -366,6 +366,68 @@ test_qmp(void **state)
 	daemon_stop(&rig);
 }
 
+/* The machine has a device of this name: what is done depends on what it is. */
+static void
+test_qmp_name_is_taken(void **state)
+{
+	static const char duplicate[] =
+			"{\"error\": {\"class\": \"GenericError\", "
+			"\"desc\": \"Duplicate device ID 'vpci-0'\"}, \"id\": \"vpci-0\"}\r\n";
+	g_autofree char *option = NULL, *path = NULL;
+	const char *more[2] = { NULL };
+	struct daemon_rig rig;
+	struct tfe_dev dev;
+	struct vfc machine;
+
+	(void)state;
+	rig_init(&rig);
+	qmp_listen(&rig);
+	option = g_strdup_printf("--qmp=%s", rig.qmp_path);
+	more[0] = option;
+	daemon_start(&rig, more);
+	qmp_accept(&rig);
+	open_frontend(&rig, &dev);
+	path = g_build_filename(rig.dir, "vpci-0.sock", NULL);
+
+	/* what an earlier daemon has left makes room */
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\""));
+	qmp_write(&rig, duplicate);
+	qmp_expect(&rig, STRINGS("\"execute\":\"qom-get\"", "/machine/peripheral/vpci-0"));
+	qmp_write(&rig, "{\"return\": \"vfio-user-pci\", \"id\": \"vpci-0\"}\r\n");
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_del\"", "\"id\":\"vpci-0\""));
+	qmp_write(&rig,
+			"{\"return\": {}, \"id\": \"vpci-0\"}\r\n"
+			"{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"vpci-0\"}}\r\n");
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\""));
+	assert_int_equal(vfc_connect(&machine, path), 0);
+	assert_int_equal(vfc_plug(&machine), 0);
+	qmp_write(&rig, "{\"return\": {}, \"id\": \"vpci-0\"}\r\n");
+
+	/* QMP is lost and comes back, the machine is the same: the device is plugged still */
+	close(rig.qmp);
+	qmp_accept(&rig);
+	tfe_dev_close(&dev);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_del\""));
+	vfc_close(&machine);
+	qmp_write(&rig,
+			"{\"return\": {}, \"id\": \"vpci-0\"}\r\n"
+			"{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"vpci-0\"}}\r\n");
+
+	/* what is no adapter at all is left alone */
+	open_frontend(&rig, &dev);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\""));
+	qmp_write(&rig, duplicate);
+	qmp_expect(&rig, STRINGS("\"execute\":\"qom-get\""));
+	qmp_write(&rig, "{\"return\": \"virtio-net-pci\", \"id\": \"vpci-0\"}\r\n");
+	tfe_dev_close(&dev);
+	open_frontend(&rig, &dev);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\""));
+	qmp_write(&rig, duplicate);
+	qmp_expect(&rig, STRINGS("\"execute\":\"qom-get\""));
+	tfe_dev_close(&dev);
+	daemon_stop(&rig);
+}
+
 /* Killed at any time: the next one takes the place of what it left behind. */
 static void
 test_killed(void **state)
@@ -396,6 +458,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_config_file),
 	cmocka_unit_test(test_status),
 	cmocka_unit_test(test_qmp),
+	cmocka_unit_test(test_qmp_name_is_taken),
 	cmocka_unit_test(test_killed),
 };
 
