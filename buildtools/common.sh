@@ -11,6 +11,7 @@
 #                   the rest where only hugepages are missing
 #   build_tree CC DIR OPTION..
 #                   configures (anew) and builds into DIR
+#   fuzz_options    build_tree's options for the fuzz targets
 #   step TEXT CMD.. runs CMD with its output in $step_log, which the script sets,
 #                   showing TEXT and the seconds it takes; if CMD fails, the end of
 #                   its output is shown
@@ -94,6 +95,11 @@ step()
 	printf '  the whole log: %s\n' "$step_log" >&2
 	return $status
 }
+
+# How the fuzz targets are built; what libFuzzer needs in all objects is an argument of the compiler.
+# shellcheck disable=SC2034 # the scripts use it
+fuzz_options=(-Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link -Doptimization=1
+	-Db_sanitize=address,undefined -Db_lundef=false)
 
 set_up()
 {

@@ -13,6 +13,7 @@ Sets the machine up (see buildtools/setup.sh), builds vhost-pci and runs its tes
   clang     built with clang: suite fast
   sanitize  built with gcc's address and undefined behaviour sanitizers: suites fast,
             driver, e2e
+  fuzz      fuzz targets, built with clang's sanitizers: suite fuzz, 30 s each
 
   --quick          only the build with gcc
   --suite NAME     only this suite; may be given several times; perf, which takes
@@ -28,7 +29,7 @@ EOF
 
 build_dir=$top/build
 chosen=()
-variants=(gcc clang sanitize)
+variants=(gcc clang sanitize fuzz)
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -43,13 +44,14 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-declare -A variant_compiler=([gcc]=gcc [clang]=clang [sanitize]=gcc)
+declare -A variant_compiler=([gcc]=gcc [clang]=clang [sanitize]=gcc [fuzz]=clang)
 declare -A variant_suites=([gcc]="lint fast driver e2e" [clang]="fast"
-	[sanitize]="fast driver e2e")
+	[sanitize]="fast driver e2e" [fuzz]="fuzz")
 declare -A variant_options=([gcc]='' [clang]=''
-	[sanitize]='-Db_sanitize=address,undefined -Doptimization=1')
+	[sanitize]='-Db_sanitize=address,undefined -Doptimization=1'
+	[fuzz]="${fuzz_options[*]}")
 # Sanitizers make everything slower, so each test gets more time.
-declare -A variant_patience=([gcc]=1 [clang]=1 [sanitize]=3)
+declare -A variant_patience=([gcc]=1 [clang]=1 [sanitize]=3 [fuzz]=1)
 
 logs=()
 failures=()

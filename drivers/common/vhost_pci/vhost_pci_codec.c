@@ -212,7 +212,7 @@ find_syntax(uint32_t request, enum vhost_pci_msg_kind kind)
 	case VHOST_PCI_MSG_DIALECT_REQUEST:
 		if (request >= VHOST_USER_GET_CONN_ID && request <= VHOST_USER_SET_PEER_CONNECTION)
 			return &dialect_requests[request];
-		/* fallthrough */
+		__attribute__((fallthrough));
 	case VHOST_PCI_MSG_REQUEST:
 		if (request < VHOST_USER_REQUEST_MAX)
 			syntax = &requests[request];
