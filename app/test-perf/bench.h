@@ -39,6 +39,9 @@
 #define BENCH_PACKED 0x2u
 /**@}*/
 
+/** A sample's lost time where it was not measured. */
+#define BENCH_LOST_UNKNOWN (-1.0)
+
 /** What a contender is. */
 enum bench_kind {
 	BENCH_PORT,        /**< A port that is a vhost-user back-end. */
@@ -151,9 +154,9 @@ struct bench_output {
 	FILE *json; /**< Or NULL. */
 	double at_least;
 	unsigned int nb_rows;
-	unsigned int nb_low;    /**< Rows below at_least. */
-	unsigned int nb_failed; /**< Measurements of ours that failed. */
-	unsigned int nb_samples;
+	unsigned int nb_low;       /**< Rows below at_least. */
+	unsigned int nb_failed;    /**< Measurements of ours that failed. */
+	unsigned int nb_samples;   /**< Whose lost time was measured. */
 	unsigned int nb_disturbed; /**< Samples in which a thread was kept off its processor. */
 };
 
@@ -166,6 +169,7 @@ extern const struct bench_family bench_receive;
 extern const struct bench_family bench_transmit;
 extern const struct bench_family bench_forward;
 extern const struct bench_family bench_latency;
+extern const struct bench_family bench_scale;
 extern const struct bench_family bench_idle;
 extern const struct bench_family bench_floor;
 /**@}*/

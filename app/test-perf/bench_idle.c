@@ -71,6 +71,7 @@ idle(const struct bench_job *job, struct bench_link *link, struct bench_sample *
 	}
 	sample->values[0] = (process_s() - begin_s) * 1e11 / (double)(tfe_now_ns() - begin_ns);
 	sample->nb_syscalls = UINT64_MAX;
+	sample->lost = BENCH_LOST_UNKNOWN;
 	sample->features = link->dev.features;
 	sample->valid = true;
 	return 0;

@@ -106,6 +106,7 @@ ping(const struct bench_job *job, struct bench_link *link, struct bench_sample *
 		.values = { (double)pinger.result.p50_ns, (double)pinger.result.p99_ns,
 				(double)pinger.result.p999_ns },
 		.nb_syscalls = UINT64_MAX,
+		.lost = BENCH_LOST_UNKNOWN,
 		.features = link->dev.features,
 	};
 	return 0;

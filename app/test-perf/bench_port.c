@@ -15,7 +15,6 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
-#define NB_MBUF    32767
 #define CACHE_SIZE 256
 #define NB_DESC    512
 #define LINK_MS    5000
@@ -33,9 +32,9 @@ bench_pool(void)
 }
 
 int
-bench_pool_create(void)
+bench_pool_create(unsigned int nb_mbufs)
 {
-	pool = rte_pktmbuf_pool_create("bench", NB_MBUF, CACHE_SIZE, 0,
+	pool = rte_pktmbuf_pool_create("bench", nb_mbufs, CACHE_SIZE, 0,
 			BENCH_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	if (pool == NULL) {
 		fprintf(stderr, "cannot make the mempool: %s\n", rte_strerror(rte_errno));

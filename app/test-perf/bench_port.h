@@ -56,7 +56,7 @@ struct bench_link_conf {
 struct rte_mempool *bench_pool(void);
 
 /** Make the mempool. @return 0 or negative errno. */
-int bench_pool_create(void);
+int bench_pool_create(unsigned int nb_mbufs);
 
 /**
  * A started port with one queue pair on a new virtual device.

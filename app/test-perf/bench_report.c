@@ -110,8 +110,9 @@ put_counters(FILE *file, const char *side, const struct bench_sample *sample)
 {
 	if (!sample->valid)
 		return;
-	fprintf(file, ",\"%s_features\":\"0x%" PRIx64 "\",\"%s_lost\":%.4f", side, sample->features,
-			side, sample->lost);
+	fprintf(file, ",\"%s_features\":\"0x%" PRIx64 "\"", side, sample->features);
+	if (sample->lost >= 0)
+		fprintf(file, ",\"%s_lost\":%.4f", side, sample->lost);
 	if (sample->nb_packets == 0)
 		return;
 	fprintf(file, ",\"%s_cycles\":%.1f,\"%s_kicks\":%" PRIu64 ",\"%s_calls\":%" PRIu64, side,

@@ -124,7 +124,7 @@ run_round(struct round *round, unsigned int i, struct bench_output *output)
 			output->nb_failed += bench_is_ours(job.contender);
 			continue;
 		}
-		output->nb_samples++;
+		output->nb_samples += sample->lost >= 0;
 		output->nb_disturbed += sample->lost > MAX_LOST;
 	}
 }
@@ -147,7 +147,10 @@ gather(const struct round *round, unsigned int c, unsigned int metric, double *v
 static struct bench_sample
 total(const struct round *round, unsigned int c, double *scratch)
 {
-	struct bench_sample sum = { .nb_syscalls = round->syscalls_per_million[c] };
+	struct bench_sample sum = {
+		.nb_syscalls = round->syscalls_per_million[c],
+		.lost = BENCH_LOST_UNKNOWN,
+	};
 	unsigned int i, nb = 0;
 
 	for (i = 0; i < round->nb_rounds; i++) {

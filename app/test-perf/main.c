@@ -15,9 +15,13 @@
 #include "bench.h"
 #include "bench_memif.h"
 #include "bench_port.h"
+#include "bench_scale.h"
 
 /** Processes of DPDK have so many arguments at most. */
 #define MAX_ARGS 24
+
+/** Enough for packets of 64K in bursts, and for what ports keep. */
+#define NB_MBUF 32767
 
 /** What the command line says. */
 struct options {
@@ -26,6 +30,7 @@ struct options {
 	struct bench_output output;
 	const char *json;
 	const char *simd_bits;
+	const char *farm; /**< This process is one of bench_scale.h's. */
 	bool verbose;
 };
 
@@ -34,6 +39,7 @@ enum {
 	KEY_MODES,
 	KEY_SIMD,
 	KEY_BUDGET,
+	KEY_FARM,
 };
 
 static const struct argp_option argp_options[] = {
@@ -57,6 +63,7 @@ static const struct argp_option argp_options[] = {
 			0 },
 	{ "no-huge", 'n', NULL, 0, "Ordinary pages for front-end and back-end", 0 },
 	{ "verbose", 'v', NULL, 0, "Show the drivers' messages", 0 },
+	{ "farm", KEY_FARM, "SPEC", OPTION_HIDDEN, NULL, 0 },
 	{ 0 },
 };
 
@@ -135,6 +142,9 @@ parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SIMD:
 		options->simd_bits = arg;
 		break;
+	case KEY_FARM:
+		options->farm = arg;
+		break;
 	case '1':
 		options->conf.one_thread = true;
 		options->selection.one_thread = true;
@@ -175,7 +185,7 @@ eal_start(const struct options *options)
 	if (options->conf.hugepages)
 		argv[argc++] = "--single-file-segments"; /* virtio_user shares few files */
 	argv[argc++] = "-m";
-	argv[argc++] = "256";
+	argv[argc++] = options->farm != NULL ? "64" : "256";
 	argv[argc++] = options->verbose ? "--log-level=info" : "--log-level=error";
 	if (options->simd_bits != NULL) {
 		snprintf(simd, sizeof(simd), "--force-max-simd-bitwidth=%s", options->simd_bits);
@@ -201,7 +211,7 @@ run(struct options *options)
 	char devargs[PATH_MAX];
 	int ret;
 
-	ret = bench_pool_create();
+	ret = bench_pool_create(NB_MBUF);
 	if (ret < 0)
 		return ret;
 	snprintf(devargs, sizeof(devargs), "iface=%s/probe.sock,zero-copy=split",
@@ -259,6 +269,13 @@ main(int argc, char **argv)
 	int ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	if (options.farm != NULL) {
+		ret = eal_start(&options);
+		if (ret == 0)
+			ret = bench_farm_main(options.farm);
+		rte_eal_cleanup();
+		return ret == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	}
 	if (options.json != NULL) {
 		options.output.json = fopen(options.json, "w");
 		if (options.output.json == NULL) {

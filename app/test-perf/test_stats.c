@@ -14,7 +14,7 @@
 
 /* Families are not run here. */
 const struct bench_family bench_receive, bench_transmit, bench_forward, bench_latency, bench_idle,
-		bench_floor;
+		bench_scale, bench_floor;
 
 static const struct bench_workload *
 workload_of(const char *name, const char *variant)
