@@ -105,7 +105,9 @@ test_what_the_owner_can_not_serve_is_not_offered(void **state)
 			PEER_PROTOCOL_FEATURES &
 					~(VHOST_USER_PROTOCOL_MASK(RARP) |
 							VHOST_USER_PROTOCOL_MASK(MTU) |
-							VHOST_USER_PROTOCOL_MASK(BACKEND_REQ)));
+							VHOST_USER_PROTOCOL_MASK(BACKEND_REQ) |
+							VHOST_USER_PROTOCOL_MASK(
+									INBAND_NOTIFICATIONS)));
 	assert_int_equal(peer_send_u64(&peer, VHOST_USER_SEND_RARP, 0), -EPROTO);
 	assert_int_equal(peer_send_u64(&peer, VHOST_USER_NET_SET_MTU, 1500), -EPROTO);
 	vhost_pci_session_destroy(peer.session);

@@ -177,7 +177,6 @@ test_messages_that_are_not_served_are_refused(void **state)
 		{ VHOST_USER_POSTCOPY_LISTEN, 0 },
 		{ VHOST_USER_POSTCOPY_END, 0 },
 		{ VHOST_USER_RESET_DEVICE, 0 },
-		{ VHOST_USER_VRING_KICK, 8 },
 		{ VHOST_USER_GET_SHARED_OBJECT, 16 },
 		{ VHOST_USER_CHECK_DEVICE_STATE, 0 },
 		{ VHOST_USER_GET_SHMEM_CONFIG, 0 },

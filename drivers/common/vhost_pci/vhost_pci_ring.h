@@ -178,6 +178,7 @@ void vhost_pci_ring_call_anew(struct vhost_pci_vring *vr);
 static inline void
 vhost_pci_ring_ask_kick(struct vhost_pci_vring *vr, bool on)
 {
+	on = on || vr->kick_always;
 	vr->notify_peer = on;
 	if (vr->is_packed)
 		vhost_pci_packed_ask_kick(vr, on);
@@ -185,6 +186,36 @@ vhost_pci_ring_ask_kick(struct vhost_pci_vring *vr, bool on)
 		vhost_pci_split_ask_kick(vr, on);
 	if (vr->dirty.log != NULL)
 		vhost_pci_dirty_kick(vr);
+}
+
+/** A place in a packed ring, of its two laps with either wrap counter. */
+static inline uint32_t
+vhost_pci_ring_packed_place(const struct vhost_pci_vring *vr, uint16_t shown)
+{
+	bool first_lap = shown >> VHOST_PCI_BASE_WRAP_BIT != 0;
+
+	return (shown & VHOST_PCI_BASE_SLOT_MASK) + (first_lap ? 0u : vr->size);
+}
+
+/**
+ * What was taken since avail_shown had an earlier value, in the unit of vhost_pci_ring_look(), as
+ * of the last burst's end.
+ *
+ * @param shown	That value, of less than a lap ago.
+ *
+ * Control thread, with the vring mapped.
+ */
+static inline uint32_t
+vhost_pci_ring_taken_since(const struct vhost_pci_vring *vr, uint16_t shown)
+{
+	uint16_t now = vhost_pci_load_relaxed(&vr->avail_shown);
+	uint32_t lap = 2u * vr->size;
+
+	if (!vr->is_packed)
+		return (uint16_t)(now - shown);
+	return (vhost_pci_ring_packed_place(vr, now) + lap -
+			       vhost_pci_ring_packed_place(vr, shown)) %
+			lap;
 }
 
 /**

@@ -59,6 +59,8 @@ static const struct dispatch dispatch[VHOST_USER_REQUEST_MAX] = {
 			VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_SET_INFLIGHT_FD] = { session_set_inflight_fd, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
+	[VHOST_USER_VRING_KICK] = { session_vring_kick, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS },
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = { session_get_max_mem_slots, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
 	[VHOST_USER_ADD_MEM_REG] = { session_add_mem_reg, GATE_NEGOTIATED,
@@ -90,7 +92,8 @@ set_offer(struct vhost_pci_session *session, const struct vhost_pci_session_conf
 	uint64_t protocol = config->protocol_features;
 
 	if (session->ops.open_channel == NULL)
-		protocol &= ~VHOST_USER_PROTOCOL_MASK(BACKEND_REQ);
+		protocol &= ~(VHOST_USER_PROTOCOL_MASK(BACKEND_REQ) |
+				VHOST_USER_PROTOCOL_MASK(INBAND_NOTIFICATIONS));
 	if (session->ops.send_rarp == NULL)
 		protocol &= ~VHOST_USER_PROTOCOL_MASK(RARP);
 	if (session->ops.set_mtu == NULL)
@@ -168,14 +171,21 @@ vhost_pci_session_destroy(struct vhost_pci_session *session)
 	free(session);
 }
 
+/** A vring that counts as one that runs, for the link. */
+static bool
+is_up(const struct vhost_pci_session *session, const struct vhost_pci_vring *vr)
+{
+	return session_ring_is_on(vr) || session_ring_awaits_kick(session, vr);
+}
+
 /** See the definition of ready_changed(). */
 static bool
 is_ready(const struct vhost_pci_session *session)
 {
 	/* Without SET_OWNER too: virtio_user as a server sends it to its first back-end only. */
 	return session->features_set && !session->peer_off && session->mem != NULL &&
-			session->mem->nb_regions > 0 && session_ring_is_on(&session->vrings[0]) &&
-			session_ring_is_on(&session->vrings[1]);
+			session->mem->nb_regions > 0 && is_up(session, &session->vrings[0]) &&
+			is_up(session, &session->vrings[1]);
 }
 
 static void
@@ -200,6 +210,7 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 	session_log_reset(session);
 	session_inflight_reset(session);
 	session_channel_close(session);
+	session->kick = (struct session_kick){ .vr = NULL };
 	vhost_pci_mem_put(session->mem);
 	session->mem = NULL;
 	session->features_set = false;
@@ -275,6 +286,8 @@ answer(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 	bool wants_ack = (msg->hdr.flags & VHOST_USER_NEED_REPLY) != 0 &&
 			(session->protocol_features & VHOST_USER_PROTOCOL_MASK(REPLY_ACK)) != 0;
 
+	if (result == VHOST_PCI_SESSION_LATER)
+		return wants_ack ? VHOST_PCI_SESSION_LATER : 0;
 	if (result > 0)
 		return 1;
 	if (result == 0)
@@ -356,6 +369,8 @@ check_vring(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	session_ring_pause(session, vr);
 	vhost_pci_notifier_signal(&vr->err);
 	session_ring_resume(session, vr);
+	/* Now, for the connection may be closed next. */
+	vhost_pci_session_channel_serve(session);
 	return true;
 }
 

@@ -48,7 +48,8 @@ struct vhost_pci_session_ops {
 	 *
 	 * Ready: features set, memory known, both vrings of the first queue pair started,
 	 * enabled and mapped, and the peer connection on. The owner's link is up while the
-	 * session is ready.
+	 * session is ready. With in-band notifications a vring need not be started: it starts
+	 * with the first kick, which comes with a packet and so after the link is up.
 	 */
 	void (*ready_changed)(void *opaque, bool ready);
 	/**
@@ -84,7 +85,17 @@ struct vhost_pci_session_ops {
 	 *	   front-end's; -errno.
 	 */
 	int (*open_channel)(void *opaque, int fd, struct vhost_pci_transport **channel);
+	/**
+	 * The back-end channel is open, or about to be closed.
+	 *
+	 * @param fd	Readable when an answer has come, see vhost_pci_session_channel_recv(); -1:
+	 *		the former one is to be watched no more.
+	 */
+	void (*channel_changed)(void *opaque, int fd);
 };
+
+/** What vhost_pci_session_handle() returns where an answer is due, but not yet. */
+#define VHOST_PCI_SESSION_LATER 2
 
 /** What a session may agree to. */
 struct vhost_pci_session_config {
@@ -130,7 +141,8 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  * @param msg	The message, as vhost_pci_codec_check() has passed it or not: it is checked again
  *		here. Fds that are not kept are closed before the function returns, in all cases.
  * @param[out] reply Filled where 1 is returned.
- * @return 1: send @p reply. 0: nothing to send. Negative: close the connection; the errno is the
+ * @return 1: send @p reply. 0: nothing to send. VHOST_PCI_SESSION_LATER: nothing yet, and no
+ *	   message may be handled before vhost_pci_session_late_reply() has one. Negative: close the connection; the errno is the
  *	   codec's for a malformed message (see vhost_pci_codec.h), -EOPNOTSUPP for one that is
  *	   unknown or not served, -EPROTO for one whose feature was not negotiated, -EBUSY for a
  *	   change of what is in use, -EINVAL for bad contents, -EFAULT for a ring outside of the
@@ -145,6 +157,18 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  * of a ring that come after its kick, a ring that does not run.
  */
 int vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply);
+
+/**
+ * Answer the kick that vhost_pci_session_handle() left for later, if its ring was processed: what
+ * was available when it came was taken by the polling thread, returned and called for.
+ *
+ * @param give_up Answer in any case: nobody polls the ring, or not fast enough.
+ * @return 1: send @p reply, and go on. -EAGAIN: not yet. Control thread.
+ *
+ * Clause: vhost-user, "In-band notifications".
+ */
+int vhost_pci_session_late_reply(struct vhost_pci_session *session, bool give_up,
 		struct vhost_pci_msg *reply);
 
 /**
@@ -232,6 +256,15 @@ int vhost_pci_session_channel_fd(const struct vhost_pci_session *session);
  * Clause: vhost-user, "Back-end communication".
  */
 int vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
+
+/**
+ * Send what is due on the back-end channel, as far as no answer is awaited: calls and errors that
+ * the front-end wants as messages. For each, after broken_fd was written and after an answer.
+ *
+ * The next is sent when the one before was answered: a front-end that does not read is not
+ * flooded, and calls for the same ring become one.
+ */
+void vhost_pci_session_channel_serve(struct vhost_pci_session *session);
 
 /**
  * Receive the answer to the request that was sent.

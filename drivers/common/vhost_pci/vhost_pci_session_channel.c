@@ -12,8 +12,11 @@
 void
 session_channel_close(struct vhost_pci_session *session)
 {
-	if (session->channel != NULL)
-		vhost_pci_transport_close(session->channel);
+	if (session->channel == NULL)
+		return;
+	if (session->ops.channel_changed != NULL)
+		session->ops.channel_changed(session->opaque, -1);
+	vhost_pci_transport_close(session->channel);
 	session->channel = NULL;
 	session->channel_request = 0;
 }
@@ -40,8 +43,12 @@ session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_m
 	if (ret < 0 && ret != -ENOTSUP)
 		return ret;
 	session_channel_close(session);
-	if (ret == 0)
-		session->channel = channel;
+	if (ret < 0)
+		return 0;
+	session->channel = channel;
+	if (session->ops.channel_changed != NULL)
+		session->ops.channel_changed(session->opaque, channel->event_fd);
+	vhost_pci_session_channel_serve(session);
 	return 0;
 }
 
@@ -76,6 +83,19 @@ vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_p
 	else if (need_reply)
 		session->channel_request = msg->hdr.request;
 	return ret;
+}
+
+void
+vhost_pci_session_channel_serve(struct vhost_pci_session *session)
+{
+	struct vhost_pci_msg msg;
+
+	while (session->channel != NULL && session->channel_request == 0 &&
+			session_inband_next(session, &msg)) {
+		if (session_has_protocol(session, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+			msg.hdr.flags |= VHOST_USER_NEED_REPLY;
+		vhost_pci_session_channel_send(session, &msg);
+	}
 }
 
 /** A reply is due, and it is to what was asked. */

@@ -97,6 +97,7 @@ session_set_protocol_features(struct vhost_pci_session *session, struct vhost_pc
 	if ((features & inband) != 0 && (features & inband_needs) != inband_needs)
 		return -ECONNABORTED;
 	session->protocol_features = features;
+	session_inband_update(session);
 	return 0;
 }
 

@@ -26,6 +26,15 @@ struct session_ring {
 	enum vhost_pci_vring_mode mode; /**< As last given to the polling thread. */
 	int call_reader;                /**< Keeps a pipe for calls readable; -1: none. */
 	int err_reader;                 /**< Keeps a pipe for errors readable; -1: none. */
+	uint32_t call_posted;           /**< A call is to be sent as a message; atomic. */
+	uint32_t err_posted;            /**< The same for an error. */
+};
+
+/** A kick that is to be answered once its ring was processed. */
+struct session_kick {
+	struct vhost_pci_vring *vr; /**< NULL: none. */
+	uint16_t shown;             /**< Its avail_shown when the kick came. */
+	uint16_t nb_avail;          /**< What was available then, beyond that. */
 };
 
 /** The dirty log of a migration. */
@@ -77,6 +86,7 @@ struct vhost_pci_session {
 	struct session_inflight inflight;
 	struct vhost_pci_transport *channel; /**< Back-end channel; NULL: none. */
 	uint32_t channel_request;            /**< Whose reply is awaited there; 0: none. */
+	struct session_kick kick;
 
 	/* Between a pause and a resume. */
 	int retired[RETIRED_FDS_MAX];
@@ -113,6 +123,12 @@ session_handler_t session_set_vring_num, session_set_vring_addr, session_set_vri
 /** The message that brings the back-end channel. */
 session_handler_t session_set_backend_req_fd;
 
+/** The message that stands for a kick. */
+session_handler_t session_vring_kick;
+
+/** The vring of a message, NULL where there is none of that index. */
+struct vhost_pci_vring *session_find_ring(struct vhost_pci_session *session, uint64_t index);
+
 /** @name Vrings: nothing in one changes but between a pause and the resume that follows */
 /**@{*/
 
@@ -129,6 +145,20 @@ void session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vri
  */
 int session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
 
+/**
+ * Start a vring, which is not paused.
+ *
+ * @param kick_fd Becomes the vring's; -1: none.
+ * @param is_inband Kicks are messages, and kick_fd is written to by control.
+ * @return 0, or the error of session_ring_map(), and the vring is stopped.
+ */
+int session_ring_start(struct vhost_pci_session *session, struct vhost_pci_vring *vr, int kick_fd,
+		bool is_inband);
+
+/** Empty a notifier of a paused vring. */
+void session_notifier_retire(struct vhost_pci_session *session,
+		struct vhost_pci_notifier *notifier);
+
 /** Stop a paused vring; its base is what it has come to. */
 void session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
 
@@ -137,6 +167,10 @@ void session_ring_reset(struct vhost_pci_session *session, struct vhost_pci_vrin
 
 /** Whether a vring passes packets, the owner's port apart. */
 bool session_ring_is_on(const struct vhost_pci_vring *vr);
+
+/** Whether all of a vring is there but a message that starts it, its first kick. */
+bool session_ring_awaits_kick(const struct vhost_pci_session *session,
+		const struct vhost_pci_vring *vr);
 
 /** Stop all vrings. */
 void session_stop_rings(struct vhost_pci_session *session);
@@ -188,6 +222,25 @@ void session_log_reset(struct vhost_pci_session *session);
 
 /** Close the back-end channel, if there is one. */
 void session_channel_close(struct vhost_pci_session *session);
+
+/** Let calls and errors go as messages, or no longer, as the protocol features now say. */
+void session_inband_update(struct vhost_pci_session *session);
+
+/**
+ * Take the next call or error that is to be sent as a message.
+ *
+ * @param[out] msg The request, without need_reply.
+ * @return false: there is none.
+ */
+bool session_inband_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
+
+/** Whether a protocol feature was set by the front-end. */
+static inline bool
+session_has_protocol(const struct vhost_pci_session *session,
+		enum vhost_user_protocol_feature feature)
+{
+	return (session->protocol_features >> feature & 1) != 0;
+}
 
 /** Whether a feature was set by the front-end. */
 static inline bool

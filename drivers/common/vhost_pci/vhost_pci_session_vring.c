@@ -32,6 +32,14 @@ retire_fd(struct vhost_pci_session *session, int fd)
 		session->retired[session->nb_retired++] = fd;
 }
 
+void
+session_notifier_retire(struct vhost_pci_session *session, struct vhost_pci_notifier *notifier)
+{
+	if (!notifier->is_inband)
+		retire_fd(session, notifier->fd);
+	*notifier = (struct vhost_pci_notifier){ .fd = -1 };
+}
+
 bool
 session_ring_is_on(const struct vhost_pci_vring *vr)
 {
@@ -101,8 +109,15 @@ all_known(const struct vhost_pci_session *session, const struct vhost_pci_vring 
 {
 	const struct session_ring *ring = &session->rings[vr->index];
 
-	return vr->started && vr->addr_set && ring->num != 0 && ring->base_set &&
-			session->features_set && session->mem != NULL;
+	return vr->addr_set && ring->num != 0 && ring->base_set && session->features_set &&
+			session->mem != NULL;
+}
+
+bool
+session_ring_awaits_kick(const struct vhost_pci_session *session, const struct vhost_pci_vring *vr)
+{
+	return session_has_protocol(session, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS) &&
+			!vr->started && vr->enabled && all_known(session, vr);
 }
 
 /** Set the indexes of a vring that is about to start. */
@@ -147,7 +162,7 @@ session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	};
 	int ret;
 
-	if (!all_known(session, vr))
+	if (!vr->started || !all_known(session, vr))
 		return 0;
 	ret = vhost_pci_vring_map(vr, session->mem, &format);
 	if (ret == 0 && !ring->loaded) {
@@ -178,6 +193,7 @@ session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	vhost_pci_vring_unmap(vr);
 	retire_fd(session, vr->kick_fd);
 	vr->kick_fd = -1;
+	vr->kick_always = false;
 }
 
 void
@@ -187,13 +203,11 @@ session_ring_reset(struct vhost_pci_session *session, struct vhost_pci_vring *vr
 
 	session_ring_pause(session, vr);
 	session_ring_stop(session, vr);
-	retire_fd(session, vr->call.fd);
+	session_notifier_retire(session, &vr->call);
 	retire_fd(session, ring->call_reader);
-	retire_fd(session, vr->err.fd);
+	session_notifier_retire(session, &vr->err);
 	retire_fd(session, ring->err_reader);
 	*ring = (struct session_ring){ .call_reader = -1, .err_reader = -1 };
-	vr->call = (struct vhost_pci_notifier){ .fd = -1 };
-	vr->err = (struct vhost_pci_notifier){ .fd = -1 };
 	vr->desc_uva = 0;
 	vr->avail_uva = 0;
 	vr->used_uva = 0;
@@ -243,11 +257,29 @@ session_remap_rings(struct vhost_pci_session *session)
 	}
 }
 
+int
+session_ring_start(struct vhost_pci_session *session, struct vhost_pci_vring *vr, int kick_fd,
+		bool is_inband)
+{
+	int ret;
+
+	session_ring_pause(session, vr);
+	retire_fd(session, vr->kick_fd);
+	vr->kick_fd = kick_fd;
+	/* Buffers to be filled are looked for when there is something to be put into them. */
+	vr->kick_always = is_inband && (vr->index & 1) != 0;
+	vr->started = true;
+	ret = vr->mem == NULL ? session_ring_map(session, vr) : 0;
+	if (ret < 0)
+		session_ring_stop(session, vr);
+	session_ring_resume(session, vr);
+	return ret;
+}
+
 /* Messages */
 
-/** The vring of a message, NULL where there is none of that index. */
-static struct vhost_pci_vring *
-find_ring(struct vhost_pci_session *session, uint64_t index)
+struct vhost_pci_vring *
+session_find_ring(struct vhost_pci_session *session, uint64_t index)
 {
 	return index < session->nb_vrings ? &session->vrings[index] : NULL;
 }
@@ -256,7 +288,7 @@ int
 session_set_vring_num(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+	struct vhost_pci_vring *vr = session_find_ring(session, msg->payload.state.index);
 	uint32_t num = msg->payload.state.num;
 	int ret;
 
@@ -281,7 +313,7 @@ session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *
 		struct vhost_pci_msg *reply)
 {
 	const struct vhost_vring_addr *addr = &msg->payload.addr;
-	struct vhost_pci_vring *vr = find_ring(session, addr->index);
+	struct vhost_pci_vring *vr = session_find_ring(session, addr->index);
 	int ret;
 
 	(void)reply;
@@ -307,7 +339,7 @@ int
 session_set_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+	struct vhost_pci_vring *vr = session_find_ring(session, msg->payload.state.index);
 	bool split = session->features_set && !session_has_feature(session, VIRTIO_F_RING_PACKED);
 	struct session_ring *ring;
 	int ret;
@@ -333,7 +365,7 @@ int
 session_get_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+	struct vhost_pci_vring *vr = session_find_ring(session, msg->payload.state.index);
 
 	if (vr == NULL)
 		return -EINVAL;
@@ -357,7 +389,7 @@ take_vring_fd(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 {
 	int ret;
 
-	*vr = find_ring(session, msg->payload.u64 & VHOST_USER_VRING_IDX_MASK);
+	*vr = session_find_ring(session, msg->payload.u64 & VHOST_USER_VRING_IDX_MASK);
 	if (*vr == NULL)
 		return -EINVAL;
 	*fd = vhost_pci_msg_take_fd(msg, 0);
@@ -382,16 +414,8 @@ session_set_vring_kick(struct vhost_pci_session *session, struct vhost_pci_msg *
 	ret = take_vring_fd(session, msg, &vr, &fd);
 	if (ret < 0)
 		return ret;
-	session_ring_pause(session, vr);
-	retire_fd(session, vr->kick_fd);
-	vr->kick_fd = fd;
 	/* Without waiting for the kick itself: a kick may have come before the fd did. */
-	vr->started = true;
-	ret = vr->mem == NULL ? session_ring_map(session, vr) : 0;
-	if (ret < 0)
-		session_ring_stop(session, vr);
-	session_ring_resume(session, vr);
-	return ret;
+	return session_ring_start(session, vr, fd, false);
 }
 
 /** What stands for an fd that was sent, but has not come; NULL where there is nothing. */
@@ -424,7 +448,7 @@ set_notifier(struct vhost_pci_session *session, const struct vhost_pci_msg *msg,
 		return ret;
 	}
 	session_ring_pause(session, vr);
-	retire_fd(session, notifier->fd);
+	session_notifier_retire(session, notifier);
 	retire_fd(session, *reader);
 	notifier->fd = fd;
 	notifier->way = way;
@@ -455,7 +479,7 @@ int
 session_set_vring_enable(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	struct vhost_pci_vring *vr = find_ring(session, msg->payload.state.index);
+	struct vhost_pci_vring *vr = session_find_ring(session, msg->payload.state.index);
 
 	(void)reply;
 	if (vr == NULL || msg->payload.state.num > 1)

@@ -65,8 +65,10 @@ vhost_pci_vring_fini(struct vhost_pci_vring *vr)
 	vhost_pci_inflight_close(vr);
 	vhost_pci_vring_unmap(vr);
 	vhost_pci_peer_fd_close(vr->kick_fd);
-	vhost_pci_peer_fd_close(vr->call.fd);
-	vhost_pci_peer_fd_close(vr->err.fd);
+	if (!vr->call.is_inband)
+		vhost_pci_peer_fd_close(vr->call.fd);
+	if (!vr->err.is_inband)
+		vhost_pci_peer_fd_close(vr->err.fd);
 	vhost_pci_vring_init(vr, vr->index);
 	vr->broken_fd = broken_fd;
 }
@@ -307,8 +309,9 @@ vhost_pci_vring_set_broken(struct vhost_pci_vring *vr, enum vhost_pci_vring_erro
 void
 vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier)
 {
+	/* In-band the partner is control, which takes the value after it was woken. */
 	if (notifier->doorbell != NULL)
 		vhost_pci_store_release(notifier->doorbell, notifier->value);
-	else
+	if (notifier->doorbell == NULL || notifier->is_inband)
 		vhost_pci_notify_fd_signal(notifier->fd, notifier->way);
 }

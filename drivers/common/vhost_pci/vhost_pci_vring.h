@@ -89,12 +89,13 @@ struct vhost_pci_seg {
 
 /**
  * What tells the peer, or the peer's driver, of something: an eventfd (or pipe) of the socket
- * transport, or a doorbell register of the adapter.
+ * transport, a doorbell register of the adapter, or a word for control, which sends a message.
  */
 struct vhost_pci_notifier {
-	int fd;                        /**< Owned; -1: none. */
+	int fd;                        /**< Owned, unless is_inband; -1: none. */
 	enum vhost_pci_notify_way way; /**< How the fd is written to. */
-	volatile uint32_t *doorbell;   /**< NULL: none. */
+	bool is_inband;                /**< fd wakes control, which looks at the doorbell. */
+	volatile uint32_t *doorbell;   /**< Goes before an fd; NULL: none. */
 	uint32_t value;                /**< Written to the doorbell. */
 };
 
@@ -138,13 +139,14 @@ struct vhost_pci_vring {
 	/* The gate: control writes it at any time, the polling thread when the ring breaks. Here,
 	 * on the line that a burst reads anyway: a look at an idle ring is as cheap as can be.
 	 */
-	uint32_t mode;   /**< enum vhost_pci_vring_mode. */
-	uint16_t size;   /**< Descriptors; a power of two for split rings. */
-	bool is_packed;  /**< VIRTIO_F_RING_PACKED was negotiated. */
-	bool event_idx;  /**< VIRTIO_RING_F_EVENT_IDX was negotiated. */
-	bool indirect;   /**< VIRTIO_RING_F_INDIRECT_DESC was negotiated. */
-	bool tracked;    /**< A rare mode is on: VHOST_PCI_RING_TRACKED. */
-	uint8_t hdr_len; /**< Bytes of the virtio-net header: 10 legacy, 12 otherwise. */
+	uint32_t mode;    /**< enum vhost_pci_vring_mode. */
+	uint16_t size;    /**< Descriptors; a power of two for split rings. */
+	bool is_packed;   /**< VIRTIO_F_RING_PACKED was negotiated. */
+	bool event_idx;   /**< VIRTIO_RING_F_EVENT_IDX was negotiated. */
+	bool indirect;    /**< VIRTIO_RING_F_INDIRECT_DESC was negotiated. */
+	bool kick_always; /**< Kicks are messages that are answered: wanted, polled or not. */
+	bool tracked;     /**< A rare mode is on: VHOST_PCI_RING_TRACKED. */
+	uint8_t hdr_len;  /**< Bytes of the virtio-net header: 10 legacy, 12 otherwise. */
 
 	/* Owned by the polling thread; control may read and write them while paused. */
 	VHOST_PCI_CACHE_ALIGNED uint16_t avail_idx; /**< Split: free-running. Packed: a slot. */
@@ -187,7 +189,7 @@ struct vhost_pci_vring {
 	int kick_fd;         /**< -1: none, the ring is polled. Owned. */
 	struct vhost_pci_notifier call;
 	struct vhost_pci_notifier err;
-	int broken_fd; /**< Written when the ring breaks, to wake control; not owned; -1: none. */
+	int broken_fd; /**< Wakes control: the ring is broken, or see is_inband; not owned; -1: none. */
 };
 
 /** Whether a ring moves data towards the peer or away from it: its Tx is a dequeue for us. */
@@ -290,8 +292,8 @@ vhost_pci_vring_break(struct vhost_pci_vring *vr, enum vhost_pci_vring_error err
 }
 
 /**
- * Tell the peer, without regard to what it wants: one write that never blocks, or one store to
- * a doorbell. The thread that polls the queue, or control while the vring is paused.
+ * Tell the peer, without regard to what it wants: a store to a doorbell, a write that never
+ * blocks, or both. The thread that polls the queue, or control while the vring is paused.
  */
 void vhost_pci_notifier_signal(const struct vhost_pci_notifier *notifier);
 
