@@ -11,6 +11,7 @@
 #include "vhost_pci_dialect.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
+#include "vhost_pci_inband.h"
 #include "vhost_pci_queue.h"
 #include "vhost_pci_trace.h"
 
@@ -46,6 +47,7 @@ vhost_pci_conn_close(struct vhost_pci_port *port)
 	if (port->transport == NULL)
 		return;
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TRANSPORT);
+	vhost_pci_inband_forget_reply(port);
 	/* Before the link goes down: who sees that finds all else as it is to be. */
 	if (port->peer_mtu != 0)
 		port->eth_dev->data->mtu = port->app_mtu;
@@ -57,14 +59,8 @@ vhost_pci_conn_close(struct vhost_pci_port *port)
 	port->transport = NULL;
 }
 
-/**
- * End a connection: the peer has done so, or it has done something wrong.
- *
- * @param error	Negative; 0: the peer ended it in good order.
- * @param what	What was wrong, for the one line that is said of it; NULL: it has been said.
- */
-static void
-conn_end(struct vhost_pci_port *port, int error, const char *what)
+void
+vhost_pci_conn_end(struct vhost_pci_port *port, int error, const char *what)
 {
 	bool lost = error == 0 || error == -ECONNRESET;
 
@@ -93,12 +89,14 @@ vhost_pci_conn_event(struct vhost_pci_port *port)
 	/* Each change of the link is an event: one that was down for a moment only was down. What
 	 * has not been received yet is still there, and calls again.
 	 */
-	for (nb = 0; nb < MESSAGE_BATCH && port->transport != NULL && !port->link_changed; nb++) {
+	for (nb = 0; nb < MESSAGE_BATCH && port->transport != NULL && !port->link_changed &&
+			port->late_fd < 0;
+			nb++) {
 		ret = vhost_pci_transport_recv(port->transport, &msg);
 		if (ret == -EAGAIN)
 			return;
 		if (ret <= 0) {
-			conn_end(port, ret, "malformed message");
+			vhost_pci_conn_end(port, ret, "malformed message");
 			return;
 		}
 		request = msg.hdr.request;
@@ -107,10 +105,12 @@ vhost_pci_conn_event(struct vhost_pci_port *port)
 		else
 			ret = vhost_pci_session_handle(port->session, &msg, &reply);
 		vhost_pci_trace_message(vhost_pci_port_id(port), request, ret);
+		if (ret == VHOST_PCI_SESSION_LATER)
+			ret = vhost_pci_inband_await_reply(port);
 		if (ret == 1)
 			ret = vhost_pci_transport_send(port->transport, &reply);
 		if (ret < 0) {
-			conn_end(port, ret, vhost_pci_codec_name(request));
+			vhost_pci_conn_end(port, ret, vhost_pci_codec_name(request));
 			return;
 		}
 	}
@@ -120,5 +120,5 @@ void
 vhost_pci_conn_check(struct vhost_pci_port *port)
 {
 	if (vhost_pci_session_check(port->session) > 0 && port->transport != NULL)
-		conn_end(port, -EPROTO, NULL);
+		vhost_pci_conn_end(port, -EPROTO, NULL);
 }

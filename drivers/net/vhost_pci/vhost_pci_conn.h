@@ -24,6 +24,16 @@ int vhost_pci_conn_open(struct vhost_pci_port *port, struct vhost_pci_transport 
 /** Close the connection if there is one; the front door is not told. Port locked. */
 void vhost_pci_conn_close(struct vhost_pci_port *port);
 
+/**
+ * End a connection: the peer has done so, or it has done something wrong.
+ *
+ * @param error	Negative; 0: the peer ended it in good order.
+ * @param what	What was wrong, for the one line that is said of it; NULL: it has been said.
+ *
+ * Control thread, port locked.
+ */
+void vhost_pci_conn_end(struct vhost_pci_port *port, int error, const char *what);
+
 /** Handle what is there to be received. Control thread, port locked. */
 void vhost_pci_conn_event(struct vhost_pci_port *port);
 

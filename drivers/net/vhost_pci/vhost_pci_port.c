@@ -18,6 +18,7 @@
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_features.h"
+#include "vhost_pci_inband.h"
 #include "vhost_pci_intr.h"
 #include "vhost_pci_queue.h"
 #include "vhost_pci_trace.h"
@@ -108,7 +109,7 @@ vhost_pci_port_unwatch(struct vhost_pci_port *port, enum vhost_pci_event event)
 	port->event_fd[event] = -1;
 }
 
-/** A vring has written that it is broken, or memory that it is gone. */
+/** A vring has written that it is broken or posts a message, or memory that it is gone. */
 static void
 broken_event(struct vhost_pci_port *port)
 {
@@ -117,6 +118,7 @@ broken_event(struct vhost_pci_port *port)
 	if (read(port->broken_fd, &count, sizeof(count)) < 0)
 		return;
 	vhost_pci_conn_check(port);
+	vhost_pci_session_channel_serve(port->session);
 }
 
 void
@@ -275,6 +277,12 @@ on_open_channel(void *opaque, int fd, struct vhost_pci_transport **channel)
 	return transport->ops->open_channel(transport, fd, channel);
 }
 
+static void
+on_channel_changed(void *opaque, int fd)
+{
+	vhost_pci_inband_watch_channel(opaque, fd);
+}
+
 static const struct vhost_pci_session_ops session_ops = {
 	.ready_changed = on_ready_changed,
 	.vring_changed = on_vring_changed,
@@ -286,6 +294,7 @@ static const struct vhost_pci_session_ops session_ops = {
 	.find_doorbell = on_find_doorbell,
 	.vring_stopped = on_vring_stopped,
 	.open_channel = on_open_channel,
+	.channel_changed = on_channel_changed,
 };
 
 /** Make the epoll set, with the eventfd of broken vrings in it, and register it with EAL. */
@@ -400,6 +409,7 @@ vhost_pci_port_init(struct vhost_pci_port *port, struct rte_eth_dev *eth_dev,
 	port->door_data = door_data;
 	port->features = vhost_pci_features(config);
 	port->admin_up = true;
+	port->late_fd = -1;
 	pthread_mutex_init(&port->lock, NULL);
 	port->rxq = calloc(config->max_queue_pairs, sizeof(port->rxq[0]));
 	port->txq = calloc(config->max_queue_pairs, sizeof(port->txq[0]));

@@ -63,7 +63,9 @@ struct vhost_pci_port_config {
 /** What wakes a port's control, in the order in which it is looked at. */
 enum vhost_pci_event {
 	VHOST_PCI_EVENT_TRANSPORT, /**< A message, or the end of the connection. */
-	VHOST_PCI_EVENT_BROKEN,    /**< A vring broke, or memory is gone. */
+	VHOST_PCI_EVENT_CHANNEL,   /**< An answer on the back-end channel, or its end. */
+	VHOST_PCI_EVENT_LATE,      /**< Time to look whether a late reply can be sent. */
+	VHOST_PCI_EVENT_BROKEN,    /**< A vring broke or posts a message, or memory is gone. */
 	VHOST_PCI_EVENT_UNREAD,    /**< A vring without an Rx queue has something. */
 	VHOST_PCI_EVENT_TIMER,     /**< The front door's timer. */
 	VHOST_PCI_EVENT_DOOR,      /**< Someone at the front door. */
@@ -110,7 +112,7 @@ struct vhost_pci_port {
 
 	/* Events: all fds are in one epoll set, registered with EAL for the port's life. */
 	int epoll_fd;
-	int broken_fd; /**< Eventfd of vrings that break and of memory that is gone. */
+	int broken_fd; /**< Eventfd that all vrings wake control by. */
 	struct rte_intr_handle *intr_handle;
 	int event_fd[VHOST_PCI_NB_EVENTS]; /**< -1: none. Not owned. */
 	vhost_pci_event_fn_t event_fn[VHOST_PCI_NB_EVENTS];
@@ -121,6 +123,8 @@ struct vhost_pci_port {
 	/* Under the lock. */
 	pthread_mutex_t lock;
 	struct vhost_pci_transport *transport; /**< NULL: no front-end. */
+	int late_fd;                           /**< Timer while a late reply is due; -1: none is. */
+	uint64_t late_end;                     /**< When to give up, in ns. */
 	struct vhost_user_dev_info dev_info;   /**< All 0: the front-end has not told. */
 	bool dialect_spoken;                   /**< By the front-end of this connection. */
 	bool dialect_on;  /**< What it knows of the port side of the peer connection. */

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+#include "vhost_pci_inband.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vhost_pci_conn.h"
+#include "vhost_pci_drv_log.h"
+#include "vhost_pci_ethdev.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+/** Between two looks at a ring that is being processed. */
+#define LOOK_NS 100000
+
+/**
+ * The longest that a front-end, and with it its guest, stands still for a kick: an application
+ * need not poll. Long against a burst, short against a guest's own watchdogs.
+ */
+#define GIVE_UP_NS (SECOND_NS / 10)
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+/** Time to look for the reply. */
+static void
+late_event(struct vhost_pci_port *port)
+{
+	struct vhost_pci_msg reply;
+	int ret;
+
+	/* The timer is not read but ended, or readable again. */
+	ret = vhost_pci_session_late_reply(port->session, now_ns() >= port->late_end, &reply);
+	if (ret == -EAGAIN) {
+		uint64_t count;
+
+		if (read(port->late_fd, &count, sizeof(count)) < 0)
+			errno = 0;
+		return;
+	}
+	vhost_pci_inband_forget_reply(port);
+	ret = vhost_pci_transport_send(port->transport, &reply);
+	if (ret == 0)
+		ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_TRANSPORT,
+				port->transport->event_fd, vhost_pci_conn_event);
+	if (ret < 0)
+		vhost_pci_conn_end(port, ret, "VRING_KICK");
+}
+
+int
+vhost_pci_inband_await_reply(struct vhost_pci_port *port)
+{
+	static const struct itimerspec looks = {
+		.it_interval = { .tv_nsec = LOOK_NS },
+		.it_value = { .tv_nsec = LOOK_NS },
+	};
+	int ret = 0;
+
+	port->late_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (port->late_fd < 0)
+		return -errno;
+	if (timerfd_settime(port->late_fd, 0, &looks, NULL) < 0)
+		ret = -errno;
+	if (ret == 0)
+		ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_LATE, port->late_fd, late_event);
+	if (ret < 0) {
+		vhost_pci_inband_forget_reply(port);
+		return ret;
+	}
+	port->late_end = now_ns() + GIVE_UP_NS;
+	/* One message after the other; and the end of the connection is seen soon enough. */
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TRANSPORT);
+	return 0;
+}
+
+void
+vhost_pci_inband_forget_reply(struct vhost_pci_port *port)
+{
+	if (port->late_fd < 0)
+		return;
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_LATE);
+	close(port->late_fd);
+	port->late_fd = -1;
+}
+
+/** The front-end has answered, or has closed its end. */
+static void
+channel_event(struct vhost_pci_port *port)
+{
+	struct vhost_pci_msg reply;
+
+	if (vhost_pci_session_channel_recv(port->session, &reply) != 1)
+		return;
+	vhost_pci_msg_close_fds(&reply);
+	/* A refusal changes nothing: what was to be said has been said. */
+	vhost_pci_session_channel_serve(port->session);
+}
+
+void
+vhost_pci_inband_watch_channel(struct vhost_pci_port *port, int fd)
+{
+	int ret;
+
+	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_CHANNEL);
+	if (fd < 0)
+		return;
+	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_CHANNEL, fd, channel_event);
+	if (ret < 0)
+		DRV_LOG(ERR, "%s: no answers from the back-end channel: %s",
+				vhost_pci_port_name(port), strerror(-ret));
+}
