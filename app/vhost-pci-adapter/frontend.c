@@ -180,6 +180,11 @@ frontend_handle(struct frontend *frontend, struct vhost_pci_msg *msg)
 		frontend_refuse(frontend, msg, error);
 		return;
 	}
+	if (error > 0) {
+		if (frontend_msg_wants_reply(frontend, &msg->hdr))
+			frontend_answer(frontend, &msg->hdr, 0);
+		return;
+	}
 	msg->nb_fds = nb_fds; /* their number is relayed */
 	memset(msg->fds, 0xff, sizeof(msg->fds));
 	frontend_dispatch(frontend, msg);

@@ -322,7 +322,7 @@ frontend_msg_record(struct frontend *frontend, struct vhost_pci_msg *msg)
 		return -ENOTSUP;
 	if (desc->record != NULL)
 		error = desc->record(frontend, msg);
-	if (error == 0)
+	if (error >= 0)
 		record_note(&frontend->record, request);
 	return error;
 }

@@ -60,7 +60,8 @@ enum frontend_class frontend_msg_class(uint32_t request);
 /**
  * Check a message against the state of the session, and record it. Its fds are taken or closed.
  *
- * @return 0; -errno for what can't be accepted.
+ * @return 0; 1 where it changes nothing for a driver, which is not to hear of it; -errno for what
+ *	   can't be accepted.
  */
 int frontend_msg_record(struct frontend *frontend, struct vhost_pci_msg *msg);
 

@@ -144,6 +144,7 @@ record_table_add(struct record_table *table, const struct vhost_user_mem_region 
 		return -EINVAL;
 	region->wire = *wire;
 	region->file = file;
+	region->nb_more = 0;
 	table->nb_regions++;
 	return 0;
 }
@@ -194,10 +195,24 @@ record_drop_files(struct record *record)
 	}
 }
 
+/* "The region ... is identified by guest address, user address and size"; NULL: not there. */
+static struct record_region *
+record_find_region(struct record *record, const struct vhost_user_mem_region *wire)
+{
+	for (unsigned int i = 0; i < record->nb_regions; i++) {
+		const struct vhost_user_mem_region *other = &record->regions[i].wire;
+
+		if (wire->gpa == other->gpa && wire->uva == other->uva && wire->size == other->size)
+			return &record->regions[i];
+	}
+	return NULL;
+}
+
 int
 record_add_region(struct record *record, const struct vhost_user_mem_region *region, int fd,
 		bool require_seals)
 {
+	struct record_region *same = record_find_region(record, region);
 	struct record_table table = {
 		.window = &record->window,
 		.regions = record->regions,
@@ -206,6 +221,12 @@ record_add_region(struct record *record, const struct vhost_user_mem_region *reg
 	};
 	int error;
 
+	/* QEMU 7.2 adds and removes each region once per queue pair. */
+	if (same != NULL && same->wire.mmap_offset == region->mmap_offset &&
+			same->nb_more < UINT32_MAX) {
+		same->nb_more++;
+		return 1;
+	}
 	if (record->nb_regions == RECORD_REGIONS)
 		return -E2BIG;
 	error = record_table_add(&table, region, fd);
@@ -218,18 +239,17 @@ record_add_region(struct record *record, const struct vhost_user_mem_region *reg
 int
 record_remove_region(struct record *record, const struct vhost_user_mem_region *region)
 {
-	for (unsigned int i = 0; i < record->nb_regions; i++) {
-		const struct vhost_user_mem_region *wire = &record->regions[i].wire;
+	struct record_region *same = record_find_region(record, region);
 
-		/* "The region ... is identified by guest address, user address and size" */
-		if (wire->gpa != region->gpa || wire->uva != region->uva ||
-				wire->size != region->size)
-			continue;
-		record->regions[i] = record->regions[--record->nb_regions];
-		record_drop_files(record);
-		return 0;
+	if (same == NULL)
+		return -ENOENT;
+	if (same->nb_more > 0) {
+		same->nb_more--;
+		return 1;
 	}
-	return -ENOENT;
+	*same = record->regions[--record->nb_regions];
+	record_drop_files(record);
+	return 0;
 }
 
 uint64_t

@@ -58,6 +58,7 @@ struct record_vring {
 struct record_region {
 	struct vhost_user_mem_region wire; /**< as the front-end sent it */
 	unsigned int file;                 /**< its index in the window */
+	uint32_t nb_more;                  /**< how often it was added once more */
 };
 
 /** A record. */
@@ -124,11 +125,20 @@ void record_reset_device(struct record *record);
 int record_set_memory(struct record *record, const struct vhost_user_mem_region *regions,
 		const int *fds, unsigned int nb_regions, bool require_seals);
 
-/** Add a region. @return as record_set_memory(); -E2BIG for one too many. */
+/**
+ * Add a region.
+ *
+ * @return as record_set_memory(); -E2BIG for one too many; 1 for one that is there, and is to be
+ *	   removed as often as it was added, which a driver need not know.
+ */
 int record_add_region(struct record *record, const struct vhost_user_mem_region *region, int fd,
 		bool require_seals);
 
-/** Remove a region, known by its addresses and size. @return 0; -ENOENT. */
+/**
+ * Remove a region, known by its addresses and size.
+ *
+ * @return 0; 1 if it stays, for it was added more often; -ENOENT.
+ */
 int record_remove_region(struct record *record, const struct vhost_user_mem_region *region);
 
 /** The first guest-physical address behind all regions. */
