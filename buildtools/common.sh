@@ -17,6 +17,11 @@
 #                   its output is shown
 #   run_logged ...  the same, but leaves the end of the line and the failure to the
 #                   caller
+#   debian_suites   prints the suites of Debian that this machine's apt uses
+#   apt_aside DIR TYPE SUITES
+#                   sets $apt to an apt-get that leaves the machine's apt alone: it has
+#                   its state in DIR and knows these SUITES of Debian, from the machine's
+#                   mirror; TYPE is deb or deb-src
 
 set -euo pipefail
 
@@ -125,4 +130,38 @@ build_tree()
 	CC=$compiler meson setup "${again[@]}" --fatal-meson-warnings \
 		"-Ddriver_headers=$build_dir/driver-headers" "$@" "$dir" "$top" &&
 		ninja -C "$dir"
+}
+
+# What the machine's apt gets Debian from: its mirror, or its suites.
+debian_targets()
+{
+	apt-get indextargets --format "\$(LABEL) \$(COMPONENT) \$($1)" 'Created-By: Packages' \
+		2>/dev/null | awk '$1 == "Debian" && $2 == "main" { print $3 }' | grep .
+}
+
+debian_suites()
+{
+	debian_targets RELEASE | sort -u | tr '\n' ' '
+}
+
+apt_aside()
+{
+	local dir=$1 type=$2 suites=$3 mirror
+	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+	# The lists may have been removed; then apt knows of no mirror.
+	mirror=$(debian_targets REPO_URI | head -n 1) ||
+		{ apt-get update && mirror=$(debian_targets REPO_URI | head -n 1); } || return
+	mkdir -p "$dir/sources.d" "$dir/lists/partial" "$dir/cache/archives/partial" || return
+	: >"$dir/status"
+	printf '%s\n' "Types: $type" "URIs: $mirror" "Suites: $suites" 'Components: main' \
+		"Signed-By: $keyring" >"$dir/sources.d/debian.sources"
+	# shellcheck disable=SC2034 # the scripts use it
+	apt=(apt-get -q -y -o Dir::Etc::SourceList=/dev/null
+		-o "Dir::Etc::SourceParts=$dir/sources.d" -o Dir::Etc::Preferences=/dev/null
+		-o Dir::Etc::PreferencesParts=/dev/null -o "Dir::State::Lists=$dir/lists"
+		-o "Dir::Cache=$dir/cache" -o "Dir::State::status=$dir/status"
+		-o "Dir::State::extended_states=$dir/extended" -o Debug::NoLocking=1
+		-o "APT::Sandbox::User=$(id -un)" -o Acquire::Retries=2
+		-o Acquire::Languages=none -o APT::Install-Recommends=false)
 }

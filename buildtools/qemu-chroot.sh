@@ -26,7 +26,6 @@ EOT
 
 suites=(trixie trixie-backports)
 packages=(base-files libc-bin dash qemu-system-x86)
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # Top-level folders that are the system's, and so not those of the machine.
 system_folders=" bin boot etc lib lib32 lib64 libx32 lost+found sbin usr "
 
@@ -52,34 +51,12 @@ machine_has_device()
 		qemu-system-x86_64 -M none -device help 2>/dev/null | grep -q '"vfio-user-pci"'
 }
 
-# The mirror that this machine gets Debian from.
-debian_mirror()
-{
-	# shellcheck disable=SC2016 # the names are apt's, not the shell's
-	apt-get indextargets --format '$(REPO_URI) $(LABEL) $(COMPONENT)' \
-		'Created-By: Packages' 2>/dev/null |
-		awk '$2 == "Debian" && $3 == "main" { print $1; exit }' | grep .
-}
-
 # Unpacks the packages below $1, whose name is to become that of the root.
 unpack()
 {
-	local tmp=$1 mirror package
-	local -a apt=(apt-get -q -y -o Dir::Etc::SourceList=/dev/null
-		-o "Dir::Etc::SourceParts=$tmp/apt/sources.d" -o Dir::Etc::Preferences=/dev/null
-		-o Dir::Etc::PreferencesParts=/dev/null -o "Dir::State::Lists=$tmp/apt/lists"
-		-o "Dir::Cache=$tmp/apt/cache" -o "Dir::State::status=$tmp/apt/status"
-		-o "Dir::State::extended_states=$tmp/apt/extended" -o Debug::NoLocking=1
-		-o "APT::Sandbox::User=$(id -un)" -o Acquire::Retries=2
-		-o Acquire::Languages=none -o APT::Install-Recommends=false)
+	local tmp=$1 package
 
-	# The lists may have been removed; then apt knows of no mirror.
-	mirror=$(debian_mirror) || { apt-get update && mirror=$(debian_mirror); } || return
-	mkdir -p "$tmp/apt/sources.d" "$tmp/apt/lists/partial" \
-		"$tmp/apt/cache/archives/partial" "$tmp/root" || return
-	: >"$tmp/apt/status"
-	printf '%s\n' 'Types: deb' "URIs: $mirror" "Suites: ${suites[*]}" 'Components: main' \
-		"Signed-By: $keyring" >"$tmp/apt/sources.d/debian.sources"
+	apt_aside "$tmp/apt" deb "${suites[*]}" && mkdir -p "$tmp/root" || return
 	"${apt[@]}" update &&
 		"${apt[@]}" install --download-only -t "${suites[-1]}" "${packages[@]}" || return
 	# First the one that has the links of / into /usr.
