@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
 from harness import backend as backend_module  # noqa: E402
-from harness import guest_image, qemu, tap, testpmd  # noqa: E402
+from harness import adapter, guest_image, qemu, tap, testpmd  # noqa: E402
 from harness.process import kill_all            # noqa: E402
 from harness.stage import Stage, opened         # noqa: E402
 
@@ -89,3 +89,22 @@ def image() -> guest_image.GuestImage:
         return guest_image.image()
     except guest_image.ImageError as error:
         pytest.skip(f"no guest image: {error}")
+
+
+@pytest.fixture(scope="session")
+def l2fwd_missing() -> str:
+    """Why the appliance has no l2fwd, or nothing."""
+    return adapter.missing() or adapter.make_l2fwd()
+
+
+@pytest.fixture(scope="session")
+def appliance_image(image: guest_image.GuestImage, l2fwd_missing: str) -> guest_image.GuestImage:
+    """Kernel and initramfs of the appliance, with l2fwd if there can be one."""
+    # pylint: disable=unused-argument,redefined-outer-name
+    reason = adapter.missing()
+    if reason:
+        pytest.skip(reason)
+    try:
+        return adapter.appliance_image(image)
+    except guest_image.ImageError as error:
+        pytest.skip(f"no image of an appliance: {error}")

@@ -8,15 +8,17 @@ from typing import Iterator, List
 
 import pytest
 
-from harness import adapter
 from harness.adapter import Appliance, ApplianceTestpmd, Daemon, Machine
 from harness.backend import BackEnd
-from harness.guest_image import GuestImage, ImageError
+from harness.guest_image import GuestImage
 from harness.process import wait_until
 from harness.qemu import Nic, QemuGuest
-from harness.stage import Stage, opened
+from harness.stage import Stage, opened, pair_args
+from harness.virtio import Feature
 
 FILE_BYTES = 4 << 20
+#: Queue pairs of the large guest.
+QUEUES = 2
 
 
 @dataclasses.dataclass
@@ -40,18 +42,6 @@ class Trio:
             self.back.wait_link(True, port)
 
 
-@pytest.fixture(scope="session", name="appliance_image")
-def _appliance_image(image: GuestImage) -> GuestImage:
-    """Kernel and initramfs of the appliance."""
-    reason = adapter.missing()
-    if reason:
-        pytest.skip(reason)
-    try:
-        return adapter.appliance_image(image)
-    except ImageError as error:
-        pytest.skip(f"no image of an appliance: {error}")
-
-
 @pytest.fixture(scope="module", name="trio")
 def _trio(backend: BackEnd, image: GuestImage, appliance_image: GuestImage) -> Iterator[Trio]:
     """All of them, up and in touch."""
@@ -60,36 +50,60 @@ def _trio(backend: BackEnd, image: GuestImage, appliance_image: GuestImage) -> I
         appliance.wait_boot()
         appliance.prepare()
         daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0,rp1").ready()
-        guests = [QemuGuest(stage, f"guest{number}", number, image, Nic("s"))
-                  for number in range(2)]
+        guests = [QemuGuest(stage, f"guest{number}", number, image,
+                            Nic("s", properties={"packed": packed}))
+                  for number, packed in enumerate(("off", "on"))]
         for number, guest in enumerate(guests):
             guest.wait_boot()
             # QEMU sends the memory when the guest's driver is up; then there is an adapter.
             guest.configure(f"10.0.0.{number + 1}")
-        back = appliance.testpmd(allow=appliance.wait_adapters(2)).ready()
-        trio = Trio(daemon, appliance, back, guests)
+        trio = Trio(daemon, appliance, start_testpmd(appliance), guests)
         trio.wait_links()
-        back.command("start")
+        trio.back.command("start")
         trio.meet()
         yield trio
-        back.quit()
+        if trio.back.running():
+            trio.back.quit()
 
 
-def test_ping(trio: Trio) -> None:
-    """Echoes of several sizes, from both sides."""
+def start_testpmd(appliance: Appliance) -> ApplianceTestpmd:
+    """A testpmd on both adapters."""
+    return appliance.testpmd(allow=appliance.wait_adapters(2)).ready()
+
+
+def check(trio: Trio) -> None:
+    """Echoes of several sizes from both sides; a file that goes by TCP and comes back intact."""
     one, other = trio.guests
     for size in (56, 1472, 9000):
         one.ping(other, size=size)
         other.ping(one, size=size)
-
-
-def test_file_arrives_intact(trio: Trio) -> None:
-    """A file goes by TCP to the other guest, and comes back as it was."""
-    one, other = trio.guests
     checksum = one.make_file(FILE_BYTES)
     assert other.fetch_file(one) == checksum
     assert one.fetch_file(other) == checksum
     assert one.checksum_errors() == other.checksum_errors() == 0
+
+
+def test_testpmd(trio: Trio) -> None:
+    """DPDK's testpmd passes packets on, of split virtqueues and packed ones."""
+    packed = [Feature.RING_PACKED in Feature(guest.features() & sum(Feature))
+              for guest in trio.guests]
+    assert packed == [False, True]
+    check(trio)
+
+
+def test_l2fwd(trio: Trio, l2fwd_missing: str) -> None:
+    """DPDK's l2fwd passes packets on as well."""
+    if l2fwd_missing:
+        pytest.skip(l2fwd_missing)
+    trio.back.quit()
+    trio.appliance.start_l2fwd()
+    trio.meet()
+    check(trio)
+    assert "Bye" in trio.appliance.stop_l2fwd()
+    trio.back = start_testpmd(trio.appliance)
+    trio.wait_links()
+    trio.back.command("start")
+    trio.meet()
 
 
 def test_guest_reboots(trio: Trio) -> None:
@@ -120,19 +134,25 @@ def test_unplugged_and_plugged_again(trio: Trio) -> None:
 
 def test_guest_with_memory_on_both_sides_of_the_gap(
         stage: Stage, image: GuestImage, appliance_image: GuestImage) -> None:
-    """A guest with 4.5 GB has its memory in two regions, which are in one file."""
+    """A guest with 4.5 GB has its memory in two regions, which are in one file.
+
+    It has several queue pairs too, and QEMU adds its memory for each of them.
+    """
     appliance = Appliance(stage, appliance_image, Machine(ports=1, reserve="16G"))
     appliance.wait_boot()
     appliance.prepare()
     daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0").ready()
-    guest = QemuGuest(stage, "large", 1, image, Nic("s"), megabytes=4608)
+    guest = QemuGuest(stage, "large", 1, image, Nic("s", queues=QUEUES), cpus=QUEUES,
+                      megabytes=4608)
     guest.wait_boot()
     guest.configure("10.0.0.1")
-    back = appliance.testpmd(allow=appliance.wait_adapters(1)).ready()
+    back = appliance.testpmd(*pair_args(QUEUES), allow=appliance.wait_adapters(1)).ready()
     back.wait_link(True)
     # testpmd answers for any address.
     back.commands("set fwd icmpecho", "start")
-    guest.run("ping -c 20 -i 0.05 -s 1400 10.0.0.9")
+    for cpu in range(QUEUES):
+        guest.run(f"taskset -c {cpu} ping -c 20 -i 0.05 -s 1400 10.0.0.9")
+    assert all(count > 0 for count in back.received_by_queue(QUEUES)), back.output()
     frontend = daemon.adapters()[0]["front-end"]
     regions = [region for region in frontend["regions"] if int(region["size"], 0) > 1 << 30]
     assert len(regions) == 2, frontend["regions"]

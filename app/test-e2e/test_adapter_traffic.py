@@ -9,9 +9,8 @@ from typing import Sequence
 
 import pytest
 
-from harness import adapter
 from harness.adapter import Appliance, ApplianceTestpmd, Daemon, Machine
-from harness.guest_image import GuestImage, ImageError
+from harness.guest_image import GuestImage
 from harness.process import wait_until
 from harness.stage import Stage, pair_args
 from harness.testpmd import Testpmd
@@ -25,18 +24,6 @@ WRITEBACK = Machine(driver="uio_pci_generic", eal_args=(), devargs="writeback=1"
 MSI = Machine()
 MSIX = Machine(eal_args=())
 NONE = Machine(eal_args=())
-
-
-@pytest.fixture(scope="session", name="appliance_image")
-def _appliance_image(image: GuestImage) -> GuestImage:
-    """Kernel and initramfs of the appliance."""
-    reason = adapter.missing()
-    if reason:
-        pytest.skip(reason)
-    try:
-        return adapter.appliance_image(image)
-    except ImageError as error:
-        pytest.skip(f"no image of an appliance: {error}")
 
 
 def boot(stage: Stage, image: GuestImage, machine: Machine) -> Appliance:

@@ -24,7 +24,12 @@ from .testpmd import PROMPT, PortStats
 
 _FOLDER = pathlib.Path(__file__).parent.parent
 _MAKE = _FOLDER / "guest" / "make-appliance"
-_CHROOT = _FOLDER.parent.parent / "buildtools" / "qemu-chroot.sh"
+_BUILDTOOLS = _FOLDER.parent.parent / "buildtools"
+_CHROOT = _BUILDTOOLS / "qemu-chroot.sh"
+_EXAMPLE = _BUILDTOOLS / "dpdk-example.sh"
+
+#: One of DPDK's examples: it forwards between two ports.
+L2FWD = settings.CACHE / "l2fwd"
 
 #: The daemon under test.
 DAEMON = os.environ.get("VHOST_PCI_DAEMON", "")
@@ -56,10 +61,22 @@ def missing() -> str:
     return ""
 
 
+def make_l2fwd() -> str:
+    """Build DPDK's l2fwd if the cache has none; why that could not be, or nothing."""
+    settings.CACHE.mkdir(parents=True, exist_ok=True)
+    with open(settings.CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if L2FWD.exists():
+            return ""
+        done = subprocess.run([str(_EXAMPLE), "l2fwd", str(L2FWD)], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"no l2fwd: {done.stderr.strip()[-300:]}"
+
+
 def appliance_image(image: GuestImage) -> GuestImage:
     """The appliance's image, from that of other guests; made now if the cache has none."""
     digest = hashlib.sha256()
-    programs = [RX_INTR] if RX_INTR else []
+    programs = [str(path) for path in (RX_INTR, L2FWD) if os.path.isfile(path)]
     for path in (image.initramfs, settings.PLUGIN, _MAKE, *programs):
         digest.update(pathlib.Path(path).read_bytes())
     target = settings.CACHE / f"appliance-{digest.hexdigest()[:16]}.gz"
@@ -227,13 +244,29 @@ class Appliance(Guest):
     def start_rx_intr(self, queues: int, packets: int) -> str:
         """Start the program that waits for Rx interrupts; the file it writes to."""
         output = "/run/rx_intr.out"
-        address, = self.wait_adapters(1)
-        eal = " ".join(self.machine.eal_args)
-        self.send(f"/usr/lib/vhost-pci/rx_intr -l 0 --no-telemetry -m 64 {eal} -a {address} "
-                  f"-d {_GUEST_PLUGIN} -- {queues} {packets} > {output} 2>&1 & true")
+        self.run(f"{self._program('rx_intr', 1)} {queues} {packets} > {output} 2>&1 &")
         wait_until(lambda: "waiting" in self.try_run(f"cat {output}")[1], 60,
                    "the program that waits for interrupts", 0.2)
         return output
+
+    def start_l2fwd(self) -> None:
+        """Let DPDK's l2fwd forward between two adapters, and leave packets as they are."""
+        self.run(f"{self._program('l2fwd', 2)} -p 3 -q 1 -T 0 --no-mac-updating "
+                 "> /run/l2fwd.out 2>&1 & echo $! > /run/l2fwd.pid")
+
+    def stop_l2fwd(self) -> str:
+        """End it in good order; what it has printed."""
+        self.run("kill -INT $(cat /run/l2fwd.pid)")
+        wait_until(lambda: self.try_run("kill -0 $(cat /run/l2fwd.pid)")[0] != 0, 20,
+                   "the end of l2fwd", 0.1)
+        return self.run("cat /run/l2fwd.out")
+
+    def _program(self, name: str, adapters: int) -> str:
+        """The start of a program of ours, with an lcore for each adapter."""
+        allowed = " ".join(f"-a {address}" for address in self.wait_adapters(adapters))
+        eal = " ".join(self.machine.eal_args)
+        return (f"/usr/lib/vhost-pci/{name} -l 0-{adapters - 1} --no-telemetry -m 128 {eal} "
+                f"{allowed} -d {_GUEST_PLUGIN} --")
 
     def testpmd(self, *app_args: str, allow: Sequence[str] = ()) -> "ApplianceTestpmd":
         """Start a testpmd on the adapters there are, or those that are allowed."""
@@ -311,6 +344,12 @@ class ApplianceTestpmd:
         text = self.command(f"show port stats {port}")
         values = dict(re.findall(r"([RT]X-\w+):\s+(\d+)", text))
         return PortStats(*(int(values[name]) for name in _COUNTERS))
+
+    def received_by_queue(self, queues: int, port: int = 0) -> List[int]:
+        """Packets that each queue has received."""
+        text = self.command(f"show port xstats {port}")
+        counts = dict(re.findall(r"(rx_q\d+_packets): (\d+)", text))
+        return [int(counts[f"rx_q{queue}_packets"]) for queue in range(queues)]
 
     def wait_received(self, packets: int, port: int = 0, timeout: float = 30) -> PortStats:
         """Poll until so many packets have been received."""
