@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "vhost_pci_lend.h"
+
 int
 vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		const struct vhost_pci_desc *desc)
@@ -265,8 +267,13 @@ vhost_pci_ring_discard(struct vhost_pci_vring *vr, unsigned int max)
 	unsigned int nb = 0;
 
 	vhost_pci_ring_begin(vr);
+	if (vhost_pci_lend_is_due(vr))
+		vhost_pci_lend_drain(vr);
 	while (nb < max && vhost_pci_ring_next(vr, &chain, kind, VHOST_PCI_DEQUEUE) > 0) {
-		vhost_pci_ring_put(vr, &chain, 0, kind);
+		if (vr->lend != NULL)
+			vhost_pci_lend_put(vr, &chain);
+		else
+			vhost_pci_ring_put(vr, &chain, 0, kind);
 		vhost_pci_ring_drop_segs(vr);
 		nb++;
 	}

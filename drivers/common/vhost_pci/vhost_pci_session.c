@@ -205,8 +205,10 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 {
 	unsigned int i;
 
+	session->resetting = true;
 	for (i = 0; i < session->nb_vrings; i++)
 		session_ring_reset(session, &session->vrings[i]);
+	session->resetting = false;
 	session_log_reset(session);
 	session_inflight_reset(session);
 	session_channel_close(session);
@@ -307,6 +309,7 @@ vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci_msg
 	int ret = vhost_pci_codec_check(msg, VHOST_PCI_MSG_REQUEST);
 
 	session->stats.messages++;
+	session->lend_until_ms = 0;
 	if (!session->in_use) {
 		session->in_use = true;
 		session->stats.connections++;

@@ -88,6 +88,10 @@ struct vhost_pci_session {
 	uint32_t channel_request;            /**< Whose reply is awaited there; 0: none. */
 	struct session_kick kick;
 
+	/* Of the message that is handled. */
+	uint64_t lend_until_ms; /**< When lent chains are waited for no more; 0: not yet known. */
+	bool resetting;         /**< The front-end is gone: it waits for no reply, nor do we. */
+
 	/* Between a pause and a resume. */
 	int retired[RETIRED_FDS_MAX];
 	unsigned int nb_retired;

@@ -10,6 +10,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
+#include "vhost_pci_lend.h"
 #include "vhost_pci_log.h"
 #include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
@@ -176,11 +177,26 @@ session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	return ret;
 }
 
+/** Have back the chains that are lent, or do without them: the rings of a message share the time. */
+static void
+end_lending(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	if (vr->nb_lent > 0 && !session->resetting) {
+		if (session->lend_until_ms == 0)
+			session->lend_until_ms = vhost_pci_lend_now_ms() +
+					VHOST_PCI_LEND_DEADLINE_MS;
+		vhost_pci_lend_wait(vr, session->lend_until_ms);
+	}
+	vhost_pci_lend_close(vr);
+}
+
 void
 session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 {
 	struct session_ring *ring = &session->rings[vr->index];
 
+	/* First: it moves the used index. */
+	end_lending(session, vr);
 	if (ring->loaded) {
 		vr->base = vhost_pci_vring_get_base(vr);
 		ring->base_set = true;

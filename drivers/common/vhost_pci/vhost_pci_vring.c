@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vhost_pci_inflight.h"
+#include "vhost_pci_lend.h"
 #include "vhost_pci_peer_fd.h"
 
 /** Alignments of a split ring's parts (VIRTIO 2.7) and of a packed ring's (VIRTIO 2.8). */
@@ -62,6 +63,7 @@ vhost_pci_vring_fini(struct vhost_pci_vring *vr)
 {
 	int broken_fd = vr->broken_fd;
 
+	vhost_pci_lend_close(vr);
 	vhost_pci_inflight_close(vr);
 	vhost_pci_vring_unmap(vr);
 	vhost_pci_peer_fd_close(vr->kick_fd);
@@ -210,6 +212,7 @@ vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 	vr->event_idx = format->event_idx;
 	vr->indirect = format->indirect;
 	vr->hdr_len = format->hdr_len;
+	vhost_pci_lend_follow_mem(vr);
 	return 0;
 }
 

@@ -81,6 +81,8 @@ enum vhost_pci_vring_error {
 	VHOST_PCI_VRING_E_MAX,
 };
 
+struct vhost_pci_lend;
+
 /** A piece of a chain that is contiguous in this process. */
 struct vhost_pci_seg {
 	uint8_t *va;  /**< Peer memory: untrusted, may change at any time. */
@@ -134,6 +136,7 @@ struct vhost_pci_vring {
 		} packed;
 	};
 	struct vhost_pci_mem *mem; /**< The table that the pointers above come from; a reference. */
+	struct vhost_pci_lend *lend; /**< Chains in use after their burst; NULL: none ever are. */
 	struct vhost_pci_seg *segs;
 	uint32_t max_segs;
 	/* The gate: control writes it at any time, the polling thread when the ring breaks. Here,
@@ -166,6 +169,7 @@ struct vhost_pci_vring {
 	uint32_t busy;          /**< The gate's other half: 1 inside a burst. */
 	struct vhost_pci_mem_cache cache;
 	struct vhost_pci_vring_stats stats;
+	uint64_t nb_lent; /**< Chains that are lent, as a gauge: others may look at it. */
 	enum vhost_pci_vring_error error; /**< Set once, with the atomic accessors. */
 
 	/* Of rare modes, for VHOST_PCI_RING_TRACKED. */
