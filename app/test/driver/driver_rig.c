@@ -217,13 +217,24 @@ on_lsc(uint16_t port, enum rte_eth_event_type type, void *arg, void *ret)
 	return 0;
 }
 
+/** The mode that all ports have; NULL: each its own. */
+static const char *
+zcopy_mode(const char *devargs)
+{
+	return devargs != NULL && strstr(devargs, "zero-copy=") != NULL ? NULL
+									: getenv(RIG_ZCOPY_ENV);
+}
+
 int
 rig_port_attach(struct rig *rig, const char *devargs)
 {
+	const char *zcopy = zcopy_mode(devargs);
 	int ret;
 
-	snprintf(rig->devargs, sizeof(rig->devargs), "iface=%s%s", rig->path,
-			devargs == NULL ? "" : devargs);
+	snprintf(rig->devargs, sizeof(rig->devargs), "iface=%s%s%s%s", rig->path,
+			devargs == NULL ? "" : devargs,
+			zcopy == NULL ? "" : ",copybreak=" RIG_COPYBREAK ",zero-copy=",
+			zcopy == NULL ? "" : zcopy);
 	ret = rte_eal_hotplug_add("vdev", rig->vdev, rig->devargs);
 	if (ret < 0)
 		return ret;
@@ -253,8 +264,12 @@ rig_port_start(struct rig *rig, const struct rig_conf *conf)
 		.txmode.offloads = conf->tx_offloads,
 		.intr_conf = { .lsc = 1, .rxq = conf->rxq_intr },
 	};
+	const char *zcopy = zcopy_mode(conf->devargs);
 	uint16_t i;
 
+	/* Headers and payload in an mbuf each are for who takes several. */
+	if (zcopy != NULL && strcmp(zcopy, "split") == 0 && conf->room == 0)
+		eth_conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	rig->nb_queues = conf->nb_queues == 0 ? 1 : conf->nb_queues;
 	if (rig->pool == NULL)
 		rig->pool = make_pool(rig, conf);

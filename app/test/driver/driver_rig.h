@@ -26,6 +26,13 @@
 /** Time that anything may take, in milliseconds; reached only by what fails. */
 #define RIG_TIMEOUT_MS 10000
 
+/**
+ * Environment variable: the mode in which all ports receive, which is to make no difference for any
+ * test. Frames of RIG_COPYBREAK bytes or more are then received without a copy.
+ */
+#define RIG_ZCOPY_ENV "VHOST_PCI_TEST_ZCOPY"
+#define RIG_COPYBREAK "256"
+
 /** Packets that rig_rx() takes at most. */
 #define RIG_MAX_BURST 64
 
@@ -65,7 +72,7 @@ struct rig_conf {
 struct rig {
 	char dir[32];
 	char path[64];
-	char devargs[128];
+	char devargs[192];
 	char vdev[32];
 	uint16_t port;
 	bool has_port;
@@ -152,6 +159,13 @@ void rig_check_mbuf(const struct rte_mbuf *m, const void *bytes, uint32_t len);
 
 /** The value of an extended statistic; fails for an unknown one. */
 uint64_t rig_xstat(const struct rig *rig, const char *name);
+
+/** An mbuf's flags but the one that tells where its data is. */
+static inline uint64_t
+rig_ol_flags(const struct rte_mbuf *m)
+{
+	return m->ol_flags & ~RTE_MBUF_F_EXTERNAL;
+}
 
 /** Wait until an extended statistic, which control counts, has a value. */
 void rig_wait_xstat(const struct rig *rig, const char *name, uint64_t value);

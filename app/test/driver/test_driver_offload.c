@@ -87,7 +87,7 @@ test_rx_csum_completed(void **state)
 		hdr = needs_csum();
 		m = send_and_receive(&rig, &hdr);
 		assert_true(packet_csum_is_good(&packet, flat(m), m->pkt_len));
-		assert_int_equal(m->ol_flags, 0);
+		assert_int_equal(rig_ol_flags(m), 0);
 		rte_pktmbuf_free(m);
 	}
 	assert_int_equal(rig_xstat(&rig, "rx_q0_sw_csum_packets"), 16);
@@ -110,11 +110,11 @@ test_rx_csum_flag(void **state)
 		hdr = needs_csum();
 		m = send_and_receive(&rig, &hdr);
 		rig_check_mbuf(m, packet.bytes, packet.len);
-		assert_int_equal(m->ol_flags, RTE_MBUF_F_RX_L4_CKSUM_NONE);
+		assert_int_equal(rig_ol_flags(m), RTE_MBUF_F_RX_L4_CKSUM_NONE);
 		rte_pktmbuf_free(m);
 		/* A packet that asks for nothing says nothing. */
 		m = send_and_receive(&rig, NULL);
-		assert_int_equal(m->ol_flags, 0);
+		assert_int_equal(rig_ol_flags(m), 0);
 		rte_pktmbuf_free(m);
 	}
 	assert_int_equal(rig_xstat(&rig, "rx_q0_sw_csum_packets"), 0);
@@ -136,7 +136,7 @@ test_rx_csum_inner(void **state)
 	memset(&packet.bytes[packet.len - 50], 0, 2);
 	hdr.csum_start = (uint16_t)(packet.len - 50);
 	m = send_and_receive(&rig, &hdr);
-	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(rig_ol_flags(m), 0);
 	assert_int_equal(tfe_frame_csum(flat(m) + packet.len - 50, 50, 0), 0xffff);
 	rte_pktmbuf_free(m);
 	rig_fini(&rig);
@@ -157,7 +157,7 @@ test_rx_csum_not_negotiated(void **state)
 	hdr = needs_csum();
 	m = send_and_receive(&rig, &hdr);
 	rig_check_mbuf(m, packet.bytes, packet.len);
-	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(rig_ol_flags(m), 0);
 	rte_pktmbuf_free(m);
 	rig_fini(&rig);
 }
@@ -240,7 +240,7 @@ test_rx_gso(void **state)
 			hdr = gso_header(1448);
 			m = send_and_receive(&rig, &hdr);
 			rig_check_mbuf(m, packet.bytes, packet.len);
-			assert_int_equal(m->ol_flags,
+			assert_int_equal(rig_ol_flags(m),
 					RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_NONE);
 			assert_int_equal(m->tso_segsz, 1448);
 			rte_pktmbuf_free(m);
@@ -263,7 +263,7 @@ test_rx_gso_one_segment(void **state)
 	packet_make_partial(&packet);
 	hdr = gso_header(1448);
 	m = send_and_receive(&rig, &hdr);
-	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(rig_ol_flags(m), 0);
 	assert_true(packet_csum_is_good(&packet, flat(m), m->pkt_len));
 	rte_pktmbuf_free(m);
 	rig_fini(&rig);
@@ -339,7 +339,7 @@ test_rx_legacy_flags(void **state)
 		flags = packet.is_udp ? RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_UDP_SEG
 				      : RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
 		flags |= packet.is_ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
-		assert_int_equal(m->ol_flags, flags);
+		assert_int_equal(rig_ol_flags(m), flags);
 		assert_int_equal(m->l2_len, packet.l2_len);
 		assert_int_equal(m->l3_len, packet.l3_len);
 		assert_int_equal(m->l4_len, packet.l4_len);
@@ -389,24 +389,24 @@ test_rx_vlan_strip(void **state)
 	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, packet.bytes, packet.len), 0);
 	rig_rx(&rig, 0, &m, 1);
 	rig_check_mbuf(m, expected, packet.len - 4);
-	assert_int_equal(m->ol_flags, RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED);
+	assert_int_equal(rig_ol_flags(m), RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED);
 	assert_int_equal(m->vlan_tci, 0x123);
 	rte_pktmbuf_free(m);
 	/* Without a tag, and a tag without a frame. */
 	make_shape(0, 100);
 	m = send_and_receive(&rig, NULL);
-	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(rig_ol_flags(m), 0);
 	rte_pktmbuf_free(m);
 	make_shape(4, 100);
 	packet.len = 17;
 	m = send_and_receive(&rig, NULL);
-	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(rig_ol_flags(m), 0);
 	rte_pktmbuf_free(m);
 	/* Turned off while traffic runs. */
 	assert_int_equal(rte_eth_dev_set_vlan_offload(rig.port, 0), 0);
 	make_shape(4, 100);
 	m = send_and_receive(&rig, NULL);
-	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(rig_ol_flags(m), 0);
 	rte_pktmbuf_free(m);
 	rig_fini(&rig);
 }

@@ -33,10 +33,11 @@ check_rx(struct rig *rig, const uint32_t *sizes, unsigned int nb_sizes)
 			tfe_frame_build(frame, size, 7, i);
 			rig_check_mbuf(mbufs[i], frame, size);
 			assert_int_equal(mbufs[i]->port, rig->port);
-			assert_int_equal(mbufs[i]->ol_flags, 0);
+			assert_int_equal(rig_ol_flags(mbufs[i]), 0);
 		}
 		rte_pktmbuf_free_bulk(mbufs, NB_FRAMES);
-		assert_int_equal(tfe_netq_wait_sent(&rig->tx[0], RIG_TIMEOUT_MS), 0);
+		/* What was received without a copy goes back when the port is polled again. */
+		rig_rx_none(rig, 0);
 	}
 	assert_int_equal(rig_xstat(rig, "rx_q0_good_packets"), 10 * NB_FRAMES);
 }

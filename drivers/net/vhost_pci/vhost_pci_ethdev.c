@@ -14,6 +14,7 @@
 #include "vhost_pci_queue.h"
 #include "vhost_pci_stats.h"
 #include "vhost_pci_telemetry.h"
+#include "vhost_pci_zcopy.h"
 
 static int
 dev_configure(struct rte_eth_dev *dev)
@@ -271,6 +272,7 @@ vhost_pci_ethdev_create(struct rte_device *device, const struct vhost_pci_port_c
 	int ret;
 
 	vhost_pci_drv_log_init();
+	vhost_pci_zcopy_init();
 	eth_dev = rte_eth_dev_allocate(device->name);
 	if (eth_dev == NULL)
 		return -ENOSPC;

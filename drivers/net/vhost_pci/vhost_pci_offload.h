@@ -29,7 +29,8 @@
  *
  * @param hdr	The header, copied out of shared memory.
  * @param m	The whole packet.
- * @return 0; -EBADMSG where the header contradicts the packet, which is then to be dropped.
+ * @return 0; -EBADMSG where the header contradicts the packet, which is then to be dropped; -EROFS
+ *	   where a checksum is to be written to the front-end's memory: nothing was done yet.
  *
  * Clause: VIRTIO 5.1.6.2 (what a driver may send), 5.1.6.2.2 (what a device must check).
  */

@@ -29,6 +29,7 @@
 #include "vhost_pci_log.h"
 #include "vhost_pci_pci_door.h"
 #include "vhost_pci_vring.h"
+#include "vhost_pci_zcopy.h"
 
 #define ARG_QUEUES          "queues"
 #define ARG_TSO             "tso"
@@ -57,6 +58,8 @@ static const char *const valid_args[] = {
 	ARG_LEGACY_OL_FLAGS,
 	ARG_MAC,
 	ARG_WRITEBACK,
+	VHOST_PCI_ZCOPY_ARG_MODE,
+	VHOST_PCI_ZCOPY_ARG_COPYBREAK,
 	NULL,
 };
 
@@ -116,6 +119,9 @@ parse_arg(const char *key, const char *value, void *opaque)
 		return parse_queues(args, key, value);
 	if (strcmp(key, ARG_MAC) == 0)
 		return parse_mac(args, key, value);
+	if (strcmp(key, VHOST_PCI_ZCOPY_ARG_MODE) == 0 ||
+			strcmp(key, VHOST_PCI_ZCOPY_ARG_COPYBREAK) == 0)
+		return vhost_pci_zcopy_parse(args->name, key, value, config);
 	for (i = 0; i < RTE_DIM(flags); i++) {
 		if (strcmp(key, flags[i].key) != 0)
 			continue;
@@ -370,6 +376,7 @@ pci_probe(struct rte_pci_driver *driver, struct rte_pci_device *dev)
 			.max_queue_pairs = VHOST_PCI_MAX_QUEUE_PAIRS,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
+			.copybreak = VHOST_PCI_ZCOPY_COPYBREAK,
 			.removable = true,
 		},
 	};
@@ -414,4 +421,6 @@ RTE_PMD_REGISTER_PCI_TABLE(net_vhost_pci, pci_ids);
 RTE_PMD_REGISTER_KMOD_DEP(net_vhost_pci, "* vfio-pci | uio_pci_generic | igb_uio");
 RTE_PMD_REGISTER_PARAM_STRING(net_vhost_pci,
 		ARG_QUEUES "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
-			   "=<0|1> " ARG_MAC "=<addr> " ARG_WRITEBACK "=<0|1>");
+			   "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
+			   "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
+			   "=<addr> " ARG_WRITEBACK "=<0|1>");

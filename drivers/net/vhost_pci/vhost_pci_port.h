@@ -44,12 +44,21 @@ struct vhost_pci_txq;
 /** Queue pairs of a port at most: the protocol names vrings by 8 bits. */
 #define VHOST_PCI_MAX_QUEUE_PAIRS 128
 
+/** How packets are received from a length on; see vhost_pci_zcopy.h. */
+enum vhost_pci_zcopy_mode {
+	VHOST_PCI_ZCOPY_SPLIT, /**< Headers are copied, the payload is the front-end's memory. */
+	VHOST_PCI_ZCOPY_OFF,   /**< All is copied. */
+	VHOST_PCI_ZCOPY_FULL,  /**< The whole packet is the front-end's memory. */
+};
+
 /** What a port is made with; from devargs or a device's registers. */
 struct vhost_pci_port_config {
 	uint16_t max_queue_pairs;
 	uint16_t max_queue_size;
-	bool tso;             /**< Front-ends may send packets to be segmented. */
-	bool packed;          /**< Offer packed virtqueues. */
+	bool tso;    /**< Front-ends may send packets to be segmented. */
+	bool packed; /**< Offer packed virtqueues. */
+	enum vhost_pci_zcopy_mode zcopy;
+	uint32_t copybreak;   /**< Shorter packets are copied whatever the mode. */
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
 	bool dirty_log;       /**< Front-ends may have writes to their memory logged. */
 	bool inflight;        /**< Front-ends may have chains under way written down. */

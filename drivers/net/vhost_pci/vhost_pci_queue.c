@@ -12,6 +12,7 @@
 
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
+#include "vhost_pci_zcopy.h"
 
 /** Chains that one packet takes at most: each has room for the header at least, 10 bytes. */
 #define MAX_PACKET_CHAINS (VHOST_PCI_MAX_FRAME_LEN / 10 + 2)
@@ -87,6 +88,7 @@ vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 	vhost_pci_port_lock(port);
 	rxq->vr = vhost_pci_session_vring(port->session, 2u * queue_id + 1);
 	rxq->vring_base = rxq->vr->stats;
+	vhost_pci_zcopy_setup(rxq);
 	port->rxq[queue_id] = rxq;
 	dev->data->rx_queues[queue_id] = rxq;
 	vhost_pci_port_unlock(port);
@@ -203,6 +205,9 @@ best_isa(void)
 static void
 rxq_select(struct vhost_pci_rxq *rxq)
 {
+	rxq->plain_len = RTE_MIN(rxq->room, rxq->max_len);
+	if (rxq->vr->lend != NULL)
+		rxq->plain_len = RTE_MIN(rxq->plain_len, rxq->copybreak - 1);
 	rxq->isa = best_isa();
 	rxq->take = vhost_pci_batch_taker(vhost_pci_vring_kind(rxq->vr), VHOST_PCI_DEQUEUE,
 			&rxq->isa);
@@ -226,6 +231,7 @@ vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id)
 	if (rxq == NULL)
 		return;
 	rxq->features = vhost_pci_session_features(port->session);
+	vhost_pci_zcopy_bind(rxq);
 	rxq_select(rxq);
 	vhost_pci_intr_bind(rxq);
 }

@@ -57,7 +57,11 @@ struct vhost_pci_rxq {
 	uint64_t offloads; /**< RTE_ETH_RX_OFFLOAD_*. */
 	uint32_t room;     /**< Bytes of a frame that one mbuf holds. */
 	uint32_t max_len;  /**< Longest frame taken: room, or any where frames may be scattered. */
-	uint32_t ptype_mask; /**< Layers of the packet type to be set. */
+	uint32_t ptype_mask;       /**< Layers of the packet type to be set. */
+	uint32_t plain_len;        /**< Longest frame that is copied into one mbuf. */
+	uint32_t copybreak;        /**< Length from which on frames are received without a copy. */
+	uint32_t zcopy_headers;    /**< Bytes of such a frame that are copied. */
+	unsigned int zcopy_pieces; /**< Pieces of the front-end's memory in it at most. */
 	bool legacy_ol_flags;
 	bool vlan_strip;   /**< Written by vlan_offload_set at any time. */
 	bool rarp_pending; /**< Control sets, the polling thread clears. */

@@ -52,7 +52,7 @@ vhost_pci_rx_batch(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, unsigned i
 		const unsigned int kind, const bool offload)
 {
 	struct vhost_pci_vring *vr = rxq->vr;
-	const uint32_t offset = vr->hdr_len, longest = RTE_MIN(rxq->room, rxq->max_len);
+	const uint32_t offset = vr->hdr_len, longest = rxq->plain_len;
 	const uint64_t rearm = rxq->rearm;
 	struct vhost_pci_batch batch;
 	unsigned int nb, i;

@@ -50,15 +50,21 @@ vhost_pci_rx_skip(struct vhost_pci_rx_cursor *cursor, uint32_t len)
 	cursor->offset += len;
 }
 
+struct vhost_pci_rx_cursor
+vhost_pci_rx_cursor_at(const struct vhost_pci_seg *seg, uint32_t offset)
+{
+	struct vhost_pci_rx_cursor cursor = { .seg = seg };
+
+	vhost_pci_rx_skip(&cursor, offset);
+	return cursor;
+}
+
 struct rte_mbuf *
 vhost_pci_rx_gather(struct vhost_pci_rxq *rxq, struct vhost_pci_rx_cursor cursor, uint32_t len)
 {
-	uint32_t offset = cursor.offset;
 	struct rte_mbuf *head = NULL, *last = NULL, *m;
 	uint32_t part;
 
-	cursor.offset = 0;
-	vhost_pci_rx_skip(&cursor, offset);
 	do {
 		m = vhost_pci_rx_mbuf(rxq);
 		if (m == NULL) {

@@ -40,6 +40,9 @@ struct vhost_pci_rx_cursor {
 	uint32_t offset; /**< In seg; up to its length. */
 };
 
+/** A place so many bytes behind the beginning of a piece, maybe in a later one; it is there. */
+struct vhost_pci_rx_cursor vhost_pci_rx_cursor_at(const struct vhost_pci_seg *seg, uint32_t offset);
+
 /** Copy bytes out of a chain, and move behind them; they are there. */
 void vhost_pci_rx_read(struct vhost_pci_rx_cursor *cursor, uint8_t *dst, uint32_t len);
 
@@ -59,7 +62,7 @@ vhost_pci_rx_link(struct rte_mbuf *head, struct rte_mbuf **last, struct rte_mbuf
 /**
  * Copy a packet of any shape into as many mbufs as it needs.
  *
- * @param cursor Where it begins, maybe in a later piece than the one that is named.
+ * @param cursor Where it begins.
  * @return The packet; NULL where there are not enough mbufs, with none taken.
  */
 struct rte_mbuf *vhost_pci_rx_gather(struct vhost_pci_rxq *rxq, struct vhost_pci_rx_cursor cursor,

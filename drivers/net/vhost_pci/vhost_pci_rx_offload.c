@@ -47,14 +47,30 @@ mbuf_write16(struct rte_mbuf *m, uint32_t offset, uint16_t value)
 	}
 }
 
+/** Whether two bytes of a packet are in the front-end's memory, which is not to be written to. */
+static bool
+mbuf_is_lent(const struct rte_mbuf *m, uint32_t offset)
+{
+	for (; offset >= m->data_len; m = m->next)
+		offset -= m->data_len;
+	/* Lent mbufs are the last ones of a packet. */
+	if (offset + 1u == m->data_len)
+		m = m->next;
+	return RTE_MBUF_HAS_EXTBUF(m);
+}
+
 /** Complete a partial checksum: the field has the sum of the pseudo header in it. */
-static void
+static int
 rx_complete_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
 {
-	uint16_t sum = vhost_pci_csum_mbuf(m, hdr->csum_start, m->pkt_len - hdr->csum_start);
+	uint16_t sum;
 
+	if (mbuf_is_lent(m, (uint32_t)hdr->csum_start + hdr->csum_offset))
+		return -EROFS;
+	sum = vhost_pci_csum_mbuf(m, hdr->csum_start, m->pkt_len - hdr->csum_start);
 	mbuf_write16(m, (uint32_t)hdr->csum_start + hdr->csum_offset, vhost_pci_csum_field(sum));
 	rxq->stats.sw_csum++;
+	return 0;
 }
 
 /**
@@ -108,8 +124,7 @@ rx_csum(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 		return 0;
 	}
-	rx_complete_csum(rxq, hdr, m);
-	return 0;
+	return rx_complete_csum(rxq, hdr, m);
 }
 
 /** Whether this kind of GSO was negotiated, and the packet is of that kind. */

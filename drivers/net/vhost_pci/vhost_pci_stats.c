@@ -41,6 +41,9 @@ static const struct xstat rxq_xstats[] = {
 	{ "bad_header_dropped", offsetof(struct vhost_pci_rxq_stats, bad_header) },
 	{ "sw_csum_packets", offsetof(struct vhost_pci_rxq_stats, sw_csum) },
 	{ "lro_packets", offsetof(struct vhost_pci_rxq_stats, lro) },
+	{ "lent", offsetof(struct vhost_pci_rxq_stats, lent) },
+	{ "copied", offsetof(struct vhost_pci_rxq_stats, copied) },
+	{ "starved", offsetof(struct vhost_pci_rxq_stats, starved) },
 };
 
 static const struct xstat txq_xstats[] = {
@@ -56,6 +59,11 @@ static const struct xstat txq_xstats[] = {
 static const struct xstat vring_xstats[] = {
 	{ "guest_notifications", offsetof(struct vhost_pci_vring_stats, notifications) },
 	{ "discarded_packets", offsetof(struct vhost_pci_vring_stats, discarded) },
+};
+
+/** What an Rx queue's vring is at the moment: no reset changes it. */
+static const struct xstat held_xstats[] = {
+	{ "held", offsetof(struct vhost_pci_vring, nb_lent) },
 };
 
 /** Of the session and of the port. */
@@ -227,12 +235,14 @@ out_add_rxq(struct xstats_out *out, const struct vhost_pci_rxq *rxq)
 	const struct xstats_source sources[] = {
 		{ rxq_xstats, RTE_DIM(rxq_xstats), &rxq->stats, &rxq->stats_base },
 		{ vring_xstats, RTE_DIM(vring_xstats), &rxq->vr->stats, &rxq->vring_base },
+		{ held_xstats, RTE_DIM(held_xstats), rxq->vr, NULL },
 	};
 	char prefix[16];
+	unsigned int i;
 
 	snprintf(prefix, sizeof(prefix), "rx_q%u_", rxq->queue_id);
-	out_add(out, prefix, &sources[0]);
-	out_add(out, prefix, &sources[1]);
+	for (i = 0; i < RTE_DIM(sources); i++)
+		out_add(out, prefix, &sources[i]);
 }
 
 static void

@@ -49,6 +49,9 @@ struct vhost_pci_rxq_stats {
 	uint64_t bad_header; /**< Dropped: a virtio-net header that contradicts the packet. */
 	uint64_t sw_csum;    /**< Partial checksums that were completed here. */
 	uint64_t lro;        /**< Packets that the front-end left to be segmented. */
+	uint64_t lent;       /**< Packets received without a copy of their payload. */
+	uint64_t copied;     /**< Packets received with a copy of all. */
+	uint64_t starved;    /**< Copied although long enough: too much of the ring was lent. */
 };
 
 /** Counters of a Tx queue. */

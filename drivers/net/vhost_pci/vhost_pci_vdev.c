@@ -23,6 +23,7 @@
 #include "vhost_pci_hub.h"
 #include "vhost_pci_socket.h"
 #include "vhost_pci_vring.h"
+#include "vhost_pci_zcopy.h"
 
 #define ARG_IFACE           "iface"
 #define ARG_CLIENT          "client"
@@ -68,6 +69,8 @@ static const char *const valid_args[] = {
 	ARG_LEGACY_OL_FLAGS,
 	ARG_MAC,
 	ARG_DIALECT,
+	VHOST_PCI_ZCOPY_ARG_MODE,
+	VHOST_PCI_ZCOPY_ARG_COPYBREAK,
 	ARG_MAX_CLIENTS,
 	ARG_STATIC_PORTS,
 	ARG_CLIENT_PORT,
@@ -175,6 +178,9 @@ parse_arg(const char *key, const char *value, void *opaque)
 	if (strcmp(key, ARG_CLIENT_PORT) == 0)
 		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS - 1,
 				&args->client_port);
+	if (strcmp(key, VHOST_PCI_ZCOPY_ARG_MODE) == 0 ||
+			strcmp(key, VHOST_PCI_ZCOPY_ARG_COPYBREAK) == 0)
+		return vhost_pci_zcopy_parse(args->name, key, value, config);
 	if (strcmp(key, ARG_QUEUES) == 0)
 		return parse_count(args, key, value, VHOST_PCI_MAX_QUEUE_PAIRS,
 				&config->max_queue_pairs);
@@ -357,6 +363,7 @@ vdev_probe(struct rte_vdev_device *vdev)
 			.inflight = true,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
+			.copybreak = VHOST_PCI_ZCOPY_COPYBREAK,
 		},
 	};
 	struct rte_kvargs *kvlist;
@@ -397,6 +404,7 @@ RTE_PMD_REGISTER_VDEV(net_vpci, vdev_driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 		ARG_IFACE "=<path> " ARG_CLIENT "=<0|1> " ARG_QUEUES "=<int> " ARG_MAX_QUEUE_SIZE
 			  "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
-			  "=<0|1> " ARG_MAC "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI
-			  " " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
-			  "=<0|1>");
+			  "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
+			  "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
+			  "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI " " ARG_MAX_CLIENTS
+			  "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS "=<0|1>");
