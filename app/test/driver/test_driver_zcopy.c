@@ -382,6 +382,183 @@ test_written_to(void **state)
 	rig_fini(&rig);
 }
 
+/* What is held while other things end */
+
+/* Receive packets and keep them. */
+static void
+hold(struct rig *rig, struct rte_mbuf **mbufs, unsigned int nb)
+{
+	receive(rig, mbufs, nb);
+	check_held(rig, nb);
+}
+
+/* The packets are as they were, for their memory is; then they go. */
+static void
+check_and_free(struct rte_mbuf **mbufs, unsigned int nb)
+{
+	unsigned int i;
+
+	for (i = 0; i < nb; i++)
+		check_frame(mbufs[i], FRAME_LEN, i);
+	rte_pktmbuf_free_bulk(mbufs, nb);
+}
+
+/* A port, or a queue, that is stopped: the chains come back with the next start. */
+static void
+test_held_stop(void **state)
+{
+	struct rte_mbuf *mbufs[8];
+	struct rig rig;
+
+	open_rig(&rig, &split_conf, *state);
+	hold(&rig, mbufs, 8);
+	assert_int_equal(rte_eth_dev_rx_queue_stop(rig.port, 0), 0);
+	rte_pktmbuf_free(mbufs[0]);
+	assert_int_equal(rte_eth_dev_rx_queue_start(rig.port, 0), 0);
+	check_held(&rig, 7);
+	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
+	rte_pktmbuf_free_bulk(&mbufs[1], 6);
+	assert_int_equal(rte_eth_dev_start(rig.port), 0);
+	rig_wait_link(&rig, true);
+	/* Control has returned them: nobody has polled yet. */
+	assert_int_equal(rig_xstat(&rig, "rx_q0_held"), 1);
+	check_frame(mbufs[7], FRAME_LEN, 7);
+	rte_pktmbuf_free(mbufs[7]);
+	wait_returned(&rig);
+	rig_fini(&rig);
+}
+
+/* A ring that is stopped has its chains back in time, and goes on; the packets stay readable. */
+static void
+test_held_ring_stop(void **state)
+{
+	struct rte_mbuf *mbufs[8];
+	struct rig rig;
+
+	open_rig(&rig, &split_conf, *state);
+	hold(&rig, mbufs, 8);
+	assert_int_equal(tfe_dev_stop(&rig.dev), 0);
+	assert_int_equal(tfe_netq_wait_sent(&rig.tx[0], 0), 0);
+	assert_int_equal(tfe_dev_start(&rig.dev), 0);
+	rig_wait_link(&rig, true);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_held"), 0);
+	check_and_free(mbufs, 8);
+	/* What is freed late is nobody's any more: nothing comes twice. */
+	receive(&rig, mbufs, 8);
+	check_and_free(mbufs, 8);
+	wait_returned(&rig);
+	rig_fini(&rig);
+}
+
+/* A front-end that comes and goes: each one's memory lasts as long as its packets. */
+static void
+test_held_reconnect(void **state)
+{
+	struct rte_mbuf *mbufs[10][8];
+	struct tfe_dev_conf dev_conf;
+	struct rig rig;
+	unsigned int i;
+
+	open_rig(&rig, &split_conf, *state);
+	dev_conf = rig_dev_conf(&rig, *state);
+	for (i = 0; i < 10; i++) {
+		hold(&rig, mbufs[i], 8);
+		rig_disconnect(&rig);
+		rig_wait_link(&rig, false);
+		rig_connect(&rig, &dev_conf);
+		rig_netqs(&rig, 2048, NULL);
+	}
+	assert_int_equal(rig_xstat(&rig, "rx_q0_held"), 0);
+	for (i = 0; i < 10; i++)
+		check_and_free(mbufs[i * 7 % 10], 8);
+	receive(&rig, mbufs[0], 8);
+	check_and_free(mbufs[0], 8);
+	wait_returned(&rig);
+	rig_fini(&rig);
+}
+
+/* Packets outlive front-end and port. */
+static void
+test_held_close(void **state)
+{
+	struct rte_mbuf *mbufs[8];
+	struct rig rig;
+
+	open_rig(&rig, &full_conf, *state);
+	hold(&rig, mbufs, 8);
+	rig_port_close(&rig);
+	check_and_free(mbufs, 4);
+	rig_disconnect(&rig);
+	rte_pktmbuf_free_bulk(&mbufs[4], 4);
+	rig_fini(&rig);
+}
+
+/* Memory tables come and go; from a number of them on nothing is lent of a new one. */
+static void
+test_held_mem_table(void **state)
+{
+	struct rte_mbuf *mbufs[20];
+	struct rig rig;
+	unsigned int i;
+
+	open_rig(&rig, &split_conf, *state);
+	for (i = 0; i < RTE_DIM(mbufs); i++) {
+		send_frame(&rig, FRAME_LEN, i);
+		rig_rx(&rig, 0, &mbufs[i], 1);
+		assert_int_equal(tfe_dev_send_mem(&rig.dev), 0);
+	}
+	assert_int_equal(rig_xstat(&rig, "rx_q0_lent"), 8);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_starved"), RTE_DIM(mbufs) - 8);
+	check_held(&rig, 8);
+	check_and_free(mbufs, RTE_DIM(mbufs));
+	wait_returned(&rig);
+	receive(&rig, mbufs, 8);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_lent"), 16);
+	check_and_free(mbufs, 8);
+	wait_returned(&rig);
+	rig_fini(&rig);
+}
+
+/* Queues that are set off and on again, and what is sent meanwhile is thrown away. */
+static void
+test_held_disable(void **state)
+{
+	struct rte_mbuf *mbufs[8];
+	struct rig rig;
+
+	open_rig(&rig, &split_conf, *state);
+	hold(&rig, mbufs, 8);
+	assert_int_equal(tfe_dev_enable(&rig.dev, false), 0);
+	send_frame(&rig, FRAME_LEN, 9);
+	check_held(&rig, 8);
+	rte_pktmbuf_free(mbufs[0]);
+	check_held(&rig, 7);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_discarded_packets"), 1);
+	assert_int_equal(tfe_dev_enable(&rig.dev, true), 0);
+	rte_pktmbuf_free_bulk(&mbufs[1], 7);
+	wait_returned(&rig);
+	rig_fini(&rig);
+}
+
+/* A ring that breaks takes nothing with it that is still in use. */
+static void
+test_held_broken(void **state)
+{
+	const struct rig_variant *variant = *state;
+	struct rte_mbuf *mbufs[8], *none;
+	struct tfe_ring *ring;
+	struct rig rig;
+
+	open_rig(&rig, &split_conf, variant);
+	hold(&rig, mbufs, 8);
+	ring = rig.tx[0].ring;
+	ring->avail->idx = (uint16_t)(ring->avail->idx + 1000);
+	assert_int_equal(rte_eth_rx_burst(rig.port, 0, &none, 1), 0);
+	rig_wait_xstat(&rig, "frontend_closed", 1);
+	check_and_free(mbufs, 8);
+	rig_fini(&rig);
+}
+
 #define FORMATS(test) RIG_TEST(test, split), RIG_TEST(test, packed)
 #define ORDERS(test)  FORMATS(test), RIG_TEST(test, split_in_order), RIG_TEST(test, packed_in_order)
 
@@ -399,6 +576,13 @@ static const struct CMUnitTest tests[] = {
 	FORMATS(test_cloned),
 	ORDERS(test_forward),
 	FORMATS(test_written_to),
+	ORDERS(test_held_stop),
+	ORDERS(test_held_ring_stop),
+	ORDERS(test_held_reconnect),
+	ORDERS(test_held_close),
+	ORDERS(test_held_mem_table),
+	ORDERS(test_held_disable),
+	RIG_TEST(test_held_broken, split),
 };
 
 REGISTER_TEST_GROUP(driver_zcopy_autotest, tests, rig_group_setup, rig_group_teardown);
