@@ -401,7 +401,10 @@ pci_probe(struct rte_pci_driver *driver, struct rte_pci_device *dev)
 static int
 pci_remove(struct rte_pci_device *dev)
 {
-	return vhost_pci_ethdev_destroy(dev->device.name);
+	int ret = vhost_pci_ethdev_destroy(dev->device.name);
+
+	/* Afterwards the bus unmaps the BARs. */
+	return ret < 0 ? ret : vhost_pci_pci_door_reap(dev->device.name);
 }
 
 static const struct rte_pci_id pci_ids[] = {

@@ -5,14 +5,17 @@
 #include "vhost_pci_pci_door.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_errno.h>
 
 #include "vhost_pci_conn.h"
@@ -29,6 +32,9 @@
 
 /** An adapter that breaks again and again is reset no more often than this, in milliseconds. */
 #define RESTART_MS 1000
+
+/** How long a device that is taken away waits for packets that are in its windows. */
+#define REAP_MS 1000
 
 /** Loads of 8 bytes that take this long come from no cache, in picoseconds. */
 #define UNCACHED_PS 40000
@@ -50,7 +56,12 @@ struct vhost_pci_pci_door {
 	bool measured;
 	struct vhost_pci_adp_bar own[VHOST_PCI_ADP_BARS]; /* Mappings that end with the door. */
 	unsigned int nb_own;
+	LIST_ENTRY(vhost_pci_pci_door) entry; /* Of lingering. */
 };
+
+/** Doors of closed ports, parts of whose windows are still in use. */
+static LIST_HEAD(, vhost_pci_pci_door) lingering = LIST_HEAD_INITIALIZER(lingering);
+static pthread_mutex_t lingering_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static uint64_t
 now_ms(void)
@@ -364,20 +375,62 @@ vhost_pci_pci_door_own(struct vhost_pci_pci_door *door, void *va, size_t bytes)
 	door->own[door->nb_own++] = (struct vhost_pci_adp_bar){ va, bytes };
 }
 
+/** Free a door whose windows nobody uses any more: the reset comes last [ADP-5.6]. */
+static void
+free_unused(struct vhost_pci_pci_door *door)
+{
+	unsigned int i;
+
+	vhost_pci_adp_destroy(door->adp);
+	for (i = 0; i < door->nb_own; i++)
+		munmap(door->own[i].va, door->own[i].bytes);
+	free(door);
+}
+
 void
 vhost_pci_pci_door_free(void *door_data)
 {
 	struct vhost_pci_pci_door *door = door_data;
-	bool in_use = vhost_pci_adp_nb_mappings(door->adp) > 0;
-	unsigned int i;
 
-	/* The reset comes last: nothing of the windows is in use any more [ADP-5.6]. */
 	intr_fini(door);
-	vhost_pci_adp_destroy(door->adp);
-	/* Packets of a receive without copy may outlive the port: then so does what they are in. */
-	for (i = 0; i < door->nb_own && !in_use; i++)
-		munmap(door->own[i].va, door->own[i].bytes);
-	free(door);
+	if (vhost_pci_adp_nb_mappings(door->adp) == 0) {
+		free_unused(door);
+		return;
+	}
+	/* Packets that were received without a copy outlive the port: then so does what they are
+	 * in, until vhost_pci_pci_door_reap() finds them gone.
+	 */
+	pthread_mutex_lock(&lingering_lock);
+	LIST_INSERT_HEAD(&lingering, door, entry);
+	pthread_mutex_unlock(&lingering_lock);
+}
+
+int
+vhost_pci_pci_door_reap(const char *name)
+{
+	struct vhost_pci_pci_door *door;
+	unsigned int ms;
+
+	pthread_mutex_lock(&lingering_lock);
+	LIST_FOREACH(door, &lingering, entry)
+		if (strcmp(door->name, name) == 0)
+			break;
+	if (door != NULL)
+		LIST_REMOVE(door, entry);
+	pthread_mutex_unlock(&lingering_lock);
+	if (door == NULL)
+		return 0;
+	for (ms = 0; vhost_pci_adp_nb_mappings(door->adp) > 0 && ms < REAP_MS; ms++)
+		rte_delay_us_sleep(1000);
+	if (vhost_pci_adp_nb_mappings(door->adp) == 0) {
+		free_unused(door);
+		return 0;
+	}
+	DRV_LOG(ERR, "%s: packets that were received without a copy are still in use", name);
+	pthread_mutex_lock(&lingering_lock);
+	LIST_INSERT_HEAD(&lingering, door, entry);
+	pthread_mutex_unlock(&lingering_lock);
+	return -EBUSY;
 }
 
 const struct vhost_pci_door_ops vhost_pci_pci_door_ops = {

@@ -51,4 +51,15 @@ void vhost_pci_pci_door_own(struct vhost_pci_pci_door *door, void *va, size_t by
 /** The free() of vhost_pci_pci_door_ops, also for a door that no port was made with. */
 void vhost_pci_pci_door_free(void *door);
 
+/**
+ * Before a device's BARs are unmapped: end what its closed port has left behind for packets that
+ * were still in use, and wait a second for these.
+ *
+ * @param name	Of the device.
+ * @return 0: nothing is in use; -EBUSY: the BARs must stay mapped, call it again later.
+ *
+ * Application thread, after the port was closed.
+ */
+int vhost_pci_pci_door_reap(const char *name);
+
 #endif /* VHOST_PCI_PCI_DOOR_H */
