@@ -34,8 +34,8 @@ static const char *const mode_names[] = {
 	[VHOST_PCI_ZCOPY_FULL] = "full",
 };
 
-/** Whether a port is one of a device that uses DMA; any thread reads it. */
-static bool has_dma;
+/** Whether there is, or was, a port that needs addresses which mean something to its device. */
+static bool needs_addresses;
 
 static int
 parse_mode(const char *value, struct vhost_pci_port_config *config)
@@ -87,17 +87,29 @@ vhost_pci_zcopy_parse(const char *device, const char *key, const char *value,
 	return ret;
 }
 
-/* Devices with DMA */
+/* Ports that send packets by their address */
 
-/** Whether a port may hand packets to hardware: all do that are neither virtual nor ours. */
+/** Virtual devices that do so, by the beginnings of their names: their peers map EAL's memory. */
+static const char *const sharing_vdevs[] = {
+	"net_virtio_user",
+	"virtio_user",
+	"net_memif",
+	"net_af_xdp",
+};
+
+/** Whether a port hands on addresses: hardware does, and the above; others and ours copy. */
 static bool
-port_has_dma(uint16_t port_id)
+port_needs_addresses(uint16_t port_id)
 {
 	const struct rte_eth_dev *eth_dev = &rte_eth_devices[port_id];
 	const struct rte_bus *bus;
+	unsigned int i;
 
 	if (vhost_pci_is_ours(eth_dev) || eth_dev->device == NULL)
 		return false;
+	for (i = 0; i < RTE_DIM(sharing_vdevs); i++)
+		if (strncmp(eth_dev->data->name, sharing_vdevs[i], strlen(sharing_vdevs[i])) == 0)
+			return true;
 	bus = rte_dev_bus(eth_dev->device);
 	return bus == NULL || strcmp(rte_bus_name(bus), "vdev") != 0;
 }
@@ -109,9 +121,11 @@ on_new_port(uint16_t port_id, enum rte_eth_event_type type, void *arg, void *ret
 	RTE_SET_USED(type);
 	RTE_SET_USED(arg);
 	RTE_SET_USED(ret);
-	if (!port_has_dma(port_id) || __atomic_exchange_n(&has_dma, true, __ATOMIC_RELAXED))
+	if (!port_needs_addresses(port_id) ||
+			__atomic_exchange_n(&needs_addresses, true, __ATOMIC_RELAXED))
 		return 0;
-	DRV_LOG(NOTICE, "port %u reads packets by DMA: packets are received with a copy", port_id);
+	DRV_LOG(NOTICE, "port %u can't send out of a front-end's memory: all packets are copied",
+			port_id);
 	return 0;
 }
 
@@ -230,7 +244,7 @@ static void
 attach(struct rte_mbuf *m, const struct piece *piece, struct rte_mbuf_ext_shared_info *shared)
 {
 	/* Where addresses are physical nobody knows that of a front-end's page: no device is there
-	 * that would ask, see has_dma.
+	 * that would ask, see needs_addresses.
 	 */
 	rte_iova_t iova = rte_eal_iova_mode() == RTE_IOVA_VA ? (rte_iova_t)(uintptr_t)piece->va
 							     : RTE_BAD_IOVA;
@@ -280,7 +294,7 @@ vhost_pci_zcopy_rx(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chai
 	struct piece pieces[MAX_PIECES];
 	unsigned int nb, i;
 
-	if (rxq->vr->lend == NULL || __atomic_load_n(&has_dma, __ATOMIC_RELAXED))
+	if (rxq->vr->lend == NULL || __atomic_load_n(&needs_addresses, __ATOMIC_RELAXED))
 		return NULL;
 	payload = frame;
 	vhost_pci_rx_skip(&payload, headers);

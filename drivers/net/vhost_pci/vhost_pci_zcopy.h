@@ -49,8 +49,9 @@ int vhost_pci_zcopy_parse(const char *device, const char *key, const char *value
 		struct vhost_pci_port_config *config);
 
 /**
- * Watch for devices that read packets by DMA: they can't reach a front-end's memory, of which no
- * IOMMU knows and whose physical addresses nobody does. While there is one, all packets are copied.
+ * Watch for ports whose devices are told the addresses of packets: they can't reach a front-end's
+ * memory, of which no IOMMU knows and whose physical addresses nobody does. Once there was one, all
+ * packets are copied.
  *
  * Application thread.
  */
