@@ -29,6 +29,8 @@ SHAPES = [
     Shape("packed-mq", packed=True, queues=2),
     Shape("legacy", without=OFFLOADS, legacy=True),
     Shape("legacy-tso-no-mrg", without=NO_MRG, legacy=True),
+    Shape("zero-copy-off", switches=("zero-copy=off",)),
+    Shape("zero-copy-full", application=Application.IO, switches=("zero-copy=full",)),
     Shape("direct-no-event-idx", without=Feature.INDIRECT_DESC | Feature.EVENT_IDX),
 ]
 MTU_FRAME = 1514
@@ -39,6 +41,8 @@ def pair(backend: BackEnd, image: guest_image.GuestImage,
          request: pytest.FixtureRequest) -> Iterator[GuestPair]:
     """Both guests, booted and in touch."""
     shape: Shape = request.param
+    if shape.switches and backend.driver != "net_vpci":
+        pytest.skip("arguments of net_vpci")
     with opened(backend, f"test_qemu-{shape.name}") as stage:
         back = guest_pair.start_back(stage, shape)
         guests = guest_pair.start_guests(stage, shape, image)

@@ -60,3 +60,21 @@ def test_sizes(stage: Stage, packed: bool, sizes: str) -> None:
         assert received.rx_bytes == length * received.rx_packets
     pair.front.quit()
     pair.back.quit()
+
+
+@pytest.mark.parametrize("packed", (False, True), ids=("split", "packed"))
+@pytest.mark.parametrize("mode", ("off", "split", "full"))
+def test_zero_copy(stage: Stage, packed: bool, mode: str) -> None:
+    """Packets received with and without a copy are whole, and their buffers come back."""
+    if stage.backend.driver != "net_vpci":
+        pytest.skip("an argument of net_vpci")
+    pair = start_pair(stage, FrontEnd(packed=packed, max_length=9018),
+                      switches=(f"zero-copy={mode}", "copybreak=1024"))
+    pair.front.command("set txpkts 1800,1800,1800,1800,1800")
+    received = transfer(pair.front, pair.back, 20_000)
+    assert received.rx_bytes == 9000 * received.rx_packets
+    counts = pair.back.xstats()
+    assert counts["rx_q0_lent"] == (0 if mode == "off" else received.rx_packets), counts
+    assert counts["rx_q0_held"] == 0, counts
+    pair.front.quit()
+    pair.back.quit()

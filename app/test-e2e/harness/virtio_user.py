@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Sequence
+from typing import Sequence, Tuple
 
 from .process import ProcessError
 from .stage import Stage, pair_args
@@ -84,9 +84,11 @@ def front_ready(front: Testpmd, config: FrontEnd) -> Testpmd:
 
 
 def start_back(stage: Stage, config: FrontEnd, socket: str = "s", *,
-               devices: Sequence[str] = (), app_args: Sequence[str] = (), **options) -> Testpmd:
+               devices: Sequence[str] = (), app_args: Sequence[str] = (),
+               switches: Tuple[str, ...] = (), **options) -> Testpmd:
     """Start a back-end for such a front-end; wait for its prompt."""
-    device = stage.back_end_device(0, socket, client=config.server, queues=config.queues)
+    device = stage.back_end_device(0, socket, client=config.server, queues=config.queues,
+                                   switches=switches)
     args = [*app_args, *pair_args(config.queues)]
     jumbo = config.max_length > ORDINARY_LENGTH
     if jumbo:
@@ -97,15 +99,16 @@ def start_back(stage: Stage, config: FrontEnd, socket: str = "s", *,
     return back
 
 
-def start_pair(stage: Stage, config: FrontEnd, socket: str = "s") -> Pair:
+def start_pair(stage: Stage, config: FrontEnd, socket: str = "s", *,
+               switches: Tuple[str, ...] = ()) -> Pair:
     """Start both, the socket's server first, and wait for the link."""
     if config.server:
         # A virtio_user server has no prompt before its first client is there.
         front = launch_front(stage, config, socket)
-        back = start_back(stage, config, socket)
+        back = start_back(stage, config, socket, switches=switches)
         front_ready(front, config)
     else:
-        back = start_back(stage, config, socket)
+        back = start_back(stage, config, socket, switches=switches)
         front = start_front(stage, config, socket)
     back.wait_link(True)
     front.wait_link(True)
