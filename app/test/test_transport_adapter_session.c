@@ -9,6 +9,7 @@
 
 #include <linux/virtio_ring.h>
 
+#include "vhost_pci_dirty.h"
 #include "vhost_pci_session.h"
 
 #include "test.h"
@@ -157,6 +158,15 @@ on_map_region(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
 	return f->transport->ops->map_region(f->transport, fd, mmap_offset, size, mapping);
 }
 
+static int
+on_map_log(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	struct adp_rig *f = opaque;
+
+	return f->transport->ops->map_log(f->transport, fd, mmap_offset, size, mapping);
+}
+
 static volatile uint32_t *
 on_find_doorbell(void *opaque, uint32_t request, unsigned int index)
 {
@@ -171,6 +181,59 @@ on_vring_stopped(void *opaque, const struct vhost_pci_vring *vr)
 	struct adp_rig *f = opaque;
 
 	f->transport->ops->vring_stopped(f->transport, vr->index, vr->base);
+}
+
+/* Log [section 11.3] */
+
+static int
+map_log(struct adp_rig *f, unsigned int bar, uint64_t bar_off, uint64_t size)
+{
+	struct vhost_pci_mapping *mapping;
+	int ret = f->transport->ops->map_log(f->transport, -1,
+			vhost_pci_adapter_bar_addr(bar, bar_off), size, &mapping);
+
+	if (ret < 0)
+		return ret;
+	assert_ptr_equal(mapping->va, f->bar[bar].va + bar_off);
+	vhost_pci_mapping_put(mapping);
+	return 0;
+}
+
+static void
+test_log_is_in_its_window_only(void **state)
+{
+	struct adp_rig *f = *state;
+	struct vhost_pci_mapping *mapping;
+
+	adp_rig_set_log(f, 0, ADP_RIG_LOG_OFF, ADP_RIG_LOG_BYTES);
+	adp_rig_start(f);
+	adp_rig_go_to(f, VHOST_PCI_ADAPTER_CONN_CONNECTED, ADP_RIG_CONN_ID);
+	assert_int_equal(vhost_pci_adp_open(f->adp, &f->transport), 0);
+	assert_int_equal(map_log(f, 0, ADP_RIG_LOG_OFF, ADP_RIG_LOG_BYTES), 0);
+	assert_int_equal(map_log(f, 0, ADP_RIG_LOG_OFF, 64), 0);
+	assert_int_equal(map_log(f, 0, ADP_RIG_LOG_OFF, ADP_RIG_LOG_BYTES + 1), -EINVAL);
+	assert_int_equal(map_log(f, 0, ADP_RIG_LOG_OFF, 0), -EINVAL);
+	assert_int_equal(map_log(f, 0, ADP_RIG_LOG_OFF - 8, 64), -EINVAL);
+	assert_int_equal(map_log(f, 0, 0, 64), -EINVAL);
+	/* Nor is memory of the front-end a log, or the log its memory. */
+	assert_int_equal(map_log(f, 2, ADP_RIG_WINDOW_OFF, 64), -EINVAL);
+	assert_int_equal(map(f, vhost_pci_adapter_bar_addr(0, ADP_RIG_LOG_OFF), 64, &mapping),
+			-EINVAL);
+}
+
+static void
+test_log_window_outside_of_its_bar_is_refused(void **state)
+{
+	struct adp_rig *f = *state;
+
+	adp_rig_start(f);
+	adp_rig_go_to(f, VHOST_PCI_ADAPTER_CONN_CONNECTED, ADP_RIG_CONN_ID);
+	adp_rig_set_log(f, 0, ADP_RIG_LOG_OFF, ADP_RIG_BAR0_BYTES);
+	assert_int_equal(vhost_pci_adp_open(f->adp, &f->transport), -EINVAL);
+	adp_rig_set_log(f, 4, 0, ADP_RIG_LOG_BYTES);
+	assert_int_equal(vhost_pci_adp_open(f->adp, &f->transport), -EINVAL);
+	adp_rig_set_log(f, 0, ADP_RIG_LOG_OFF + 8, 64);
+	assert_int_equal(vhost_pci_adp_open(f->adp, &f->transport), -EINVAL);
 }
 
 /* Back-end channel [section 9.5] */
@@ -314,12 +377,13 @@ make_session(struct adp_rig *f)
 {
 	static const struct vhost_pci_session_ops ops = {
 		.map_region = on_map_region,
+		.map_log = on_map_log,
 		.find_doorbell = on_find_doorbell,
 		.vring_stopped = on_vring_stopped,
 	};
 	struct vhost_pci_session_config config = {
-		.features = ADP_RIG_FEATURES,
-		.protocol_features = ADP_RIG_PROTOCOL,
+		.features = ADP_RIG_FEATURES | UINT64_C(1) << VHOST_F_LOG_ALL,
+		.protocol_features = ADP_RIG_PROTOCOL | VHOST_USER_PROTOCOL_MASK(LOG_SHMFD),
 		.max_queue_pairs = ADP_RIG_NB_VRINGS / 2,
 		.max_queue_size = 256,
 		.name = "test",
@@ -402,7 +466,8 @@ replay(struct adp_rig *f)
 	adp_rig_put_msg(f, &msg, flags, ADP_RIG_CONN_ID);
 	msg.hdr.request = VHOST_USER_GET_FEATURES;
 	adp_rig_put_msg(f, &msg, flags, ADP_RIG_CONN_ID);
-	adp_rig_put_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, ADP_RIG_PROTOCOL, 0, flags);
+	adp_rig_put_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES,
+			ADP_RIG_PROTOCOL | VHOST_USER_PROTOCOL_MASK(LOG_SHMFD), 0, flags);
 	adp_rig_put_u64(f, VHOST_USER_SET_FEATURES, ADP_RIG_FEATURES | ADP_RIG_F_PROTOCOL, 0,
 			flags);
 	replay_mem_table(f, flags);
@@ -457,6 +522,44 @@ test_replayed_session_gets_ready(void **state)
 	assert_int_equal(vhost_pci_adp_nb_mappings(f->adp), 1);
 	vhost_pci_session_destroy(session);
 	assert_int_equal(vhost_pci_adp_nb_mappings(f->adp), 0);
+}
+
+/** Logging on: what is written is marked in the device's window, whose log it is to merge. */
+static void
+test_log_of_a_migration_is_the_window(void **state)
+{
+	static const uint64_t log_all = UINT64_C(1) << VHOST_F_LOG_ALL;
+	struct vhost_pci_msg msg = adp_rig_make_msg(VHOST_USER_SET_LOG_BASE,
+			sizeof(msg.payload.log));
+	struct adp_rig *f = *state;
+	struct vhost_pci_session *session;
+	struct vhost_pci_vring *vr;
+
+	adp_rig_set_log(f, 0, ADP_RIG_LOG_OFF, ADP_RIG_LOG_BYTES);
+	adp_rig_start(f);
+	adp_rig_go_to(f, VHOST_PCI_ADAPTER_CONN_CONNECTED, ADP_RIG_CONN_ID);
+	assert_int_equal(vhost_pci_adp_open(f->adp, &f->transport), 0);
+	session = make_session(f);
+	replay(f);
+	msg.payload.log.size = ADP_RIG_LOG_BYTES;
+	msg.payload.log.mmap_offset = vhost_pci_adapter_bar_addr(0, ADP_RIG_LOG_OFF);
+	msg.nb_fds = 1;
+	adp_rig_put_msg(f, &msg, 0, ADP_RIG_CONN_ID);
+	adp_rig_put_u64(f, VHOST_USER_SET_FEATURES, ADP_RIG_FEATURES | ADP_RIG_F_PROTOCOL | log_all,
+			0, 0);
+	assert_int_equal(serve(f, session), -EAGAIN);
+	vr = vhost_pci_session_vring(session, 0);
+	assert_ptr_equal(vr->dirty.log, f->bar[0].va + ADP_RIG_LOG_OFF);
+	vhost_pci_dirty_mark(vr, 3 * 4096, 4097);
+	assert_int_equal(f->bar[0].va[ADP_RIG_LOG_OFF], 0x18);
+	/* Off again, and a log that does not fit. */
+	adp_rig_put_u64(f, VHOST_USER_SET_FEATURES, ADP_RIG_FEATURES | ADP_RIG_F_PROTOCOL, 0, 0);
+	assert_int_equal(serve(f, session), -EAGAIN);
+	assert_null(vr->dirty.log);
+	msg.payload.log.size++;
+	adp_rig_put_msg(f, &msg, 0, ADP_RIG_CONN_ID);
+	assert_int_equal(serve(f, session), -EINVAL);
+	vhost_pci_session_destroy(session);
 }
 
 static void
@@ -560,6 +663,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_window_outside_of_its_bar_is_refused),
 	TEST(test_absent_window_holds_nothing),
 	CONNECTED_TEST(test_mapping_outlives_the_adapter),
+	TEST(test_log_is_in_its_window_only),
+	TEST(test_log_window_outside_of_its_bar_is_refused),
+	TEST(test_log_of_a_migration_is_the_window),
 	CONNECTED_TEST(test_channel_request_and_reply_cross_the_rings),
 	CONNECTED_TEST(test_channel_replies_that_nobody_waits_for),
 	CONNECTED_TEST(test_channel_requests_that_do_not_travel),

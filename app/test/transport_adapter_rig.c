@@ -36,6 +36,17 @@ adp_rig_init_window(struct adp_rig *f)
 }
 
 void
+adp_rig_set_log(struct adp_rig *f, unsigned int bar, uint64_t off, uint64_t bytes)
+{
+	struct vhost_pci_adapter_window *window =
+			&f->regs->window[VHOST_PCI_ADAPTER_WINDOW_IDX_LOG];
+
+	window->info = VHOST_PCI_ADAPTER_WINDOW_INFO(bar, VHOST_PCI_ADAPTER_WINDOW_LOG);
+	adp_rig_set64(&window->offset_lo, off);
+	adp_rig_set64(&window->bytes_lo, bytes);
+}
+
+void
 adp_rig_init_regs(struct adp_rig *f)
 {
 	struct vhost_pci_adapter_regs *regs = f->regs;

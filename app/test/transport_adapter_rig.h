@@ -25,6 +25,8 @@
 #define ADP_RIG_BAR2_BYTES  UINT64_C(0x100000)
 #define ADP_RIG_WINDOW_OFF  UINT64_C(0x1000)
 #define ADP_RIG_WINDOW_SIZE UINT64_C(0x80000)
+#define ADP_RIG_LOG_OFF     UINT64_C(0x7000)
+#define ADP_RIG_LOG_BYTES   UINT64_C(0x1000)
 #define ADP_RIG_CONN_ID     7
 #define ADP_RIG_FEATURES    UINT64_C(0x100008000) /**< VERSION_1, MRG_RXBUF. */
 #define ADP_RIG_F_PROTOCOL  (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
@@ -54,6 +56,9 @@ void adp_rig_set64(uint32_t *reg_lo, uint64_t value);
 
 /** Give the registers their values: those of a good device after a reset. */
 void adp_rig_init_regs(struct adp_rig *f);
+
+/** Give window 2, the log, a place in BAR0 (ADP_RIG_LOG_OFF) or another one. */
+void adp_rig_set_log(struct adp_rig *f, unsigned int bar, uint64_t off, uint64_t bytes);
 
 /** Of them, those of window 0. */
 void adp_rig_init_window(struct adp_rig *f);

@@ -206,17 +206,21 @@ read_window(struct vhost_pci_adp *adp, unsigned int idx)
 {
 	const struct vhost_pci_adapter_window *regs = &adp->regs->window[idx];
 	struct adp_window *window = &adp->window[idx];
+	bool is_log = idx == VHOST_PCI_ADAPTER_WINDOW_IDX_LOG;
 	uint32_t info = adp_reg_read(&regs->info);
 	uint64_t bar_bytes;
 
 	window->bytes = 0;
-	if (VHOST_PCI_ADAPTER_WINDOW_INFO_TYPE(info) != VHOST_PCI_ADAPTER_WINDOW_MEM)
+	if (VHOST_PCI_ADAPTER_WINDOW_INFO_TYPE(info) !=
+			(is_log ? VHOST_PCI_ADAPTER_WINDOW_LOG : VHOST_PCI_ADAPTER_WINDOW_MEM))
 		return true;
 	window->bar = VHOST_PCI_ADAPTER_WINDOW_INFO_BAR(info);
 	window->bar_off = adp_reg_read64(&regs->offset_lo);
 	window->bytes = adp_reg_read64(&regs->bytes_lo);
 	window->may_shrink = (info & VHOST_PCI_ADAPTER_WINDOW_INFO_SEALED) == 0;
-	if (window->bar >= VHOST_PCI_ADP_BARS || window->bar == VHOST_PCI_ADAPTER_BAR_REGS ||
+	/* Only the log may be in the registers' BAR. */
+	if (window->bar >= VHOST_PCI_ADP_BARS ||
+			(window->bar == VHOST_PCI_ADAPTER_BAR_REGS && !is_log) ||
 			adp->bar[window->bar].va == NULL ||
 			window->bar_off % VHOST_PCI_ADAPTER_WINDOW_ALIGN != 0)
 		return false;
@@ -229,7 +233,7 @@ read_windows(struct vhost_pci_adp *adp)
 {
 	unsigned int idx;
 
-	for (idx = 0; idx < VHOST_PCI_ADAPTER_WINDOW_IDX_LOG; idx++) {
+	for (idx = 0; idx <= VHOST_PCI_ADAPTER_WINDOW_IDX_LOG; idx++) {
 		if (read_window(adp, idx))
 			continue;
 		adp->window[idx].bytes = 0;
@@ -239,23 +243,28 @@ read_windows(struct vhost_pci_adp *adp)
 	return 0;
 }
 
-/** The window that holds a range of a BAR, NULL where there is none [ADP-11.4]. */
+/** Whether a window holds a range of a BAR. */
+static bool
+window_holds(const struct adp_window *window, uint64_t bar_addr, uint64_t size)
+{
+	uint64_t bar_off = vhost_pci_adapter_bar_off(bar_addr);
+
+	if (window->bytes == 0 || window->bar != vhost_pci_adapter_bar(bar_addr) ||
+			bar_off < window->bar_off)
+		return false;
+	return bar_off - window->bar_off <= window->bytes &&
+			size <= window->bytes - (bar_off - window->bar_off);
+}
+
+/** The window of memory that holds a range of a BAR, NULL where there is none [ADP-11.4]. */
 static const struct adp_window *
 find_window(const struct vhost_pci_adp *adp, uint64_t bar_addr, uint64_t size)
 {
-	uint64_t bar_off = vhost_pci_adapter_bar_off(bar_addr);
 	unsigned int idx;
 
-	for (idx = 0; idx < VHOST_PCI_ADAPTER_WINDOW_IDX_LOG; idx++) {
-		const struct adp_window *window = &adp->window[idx];
-
-		if (window->bytes == 0 || window->bar != vhost_pci_adapter_bar(bar_addr) ||
-				bar_off < window->bar_off)
-			continue;
-		if (bar_off - window->bar_off <= window->bytes &&
-				size <= window->bytes - (bar_off - window->bar_off))
-			return window;
-	}
+	for (idx = 0; idx < VHOST_PCI_ADAPTER_WINDOW_IDX_LOG; idx++)
+		if (window_holds(&adp->window[idx], bar_addr, size))
+			return &adp->window[idx];
 	return NULL;
 }
 
@@ -295,32 +304,57 @@ measure(const uint8_t *va, uint64_t size)
 	return (unsigned int)((now_ps() - begin) / nb_words) + 1;
 }
 
+/** Make a mapping of a part of a window. */
+static int
+make_mapping(struct vhost_pci_adp *adp, const struct adp_window *window, uint64_t bar_addr,
+		uint64_t size, struct vhost_pci_mapping **mapping)
+{
+	struct adp_mapping *new_mapping;
+
+	new_mapping = calloc(1, sizeof(*new_mapping));
+	if (new_mapping == NULL)
+		return -ENOMEM;
+	new_mapping->adp = adp;
+	new_mapping->base.refcnt = 1;
+	new_mapping->base.va = adp->bar[window->bar].va + vhost_pci_adapter_bar_off(bar_addr);
+	new_mapping->base.size = size;
+	new_mapping->base.may_shrink = window->may_shrink;
+	new_mapping->base.release = adp_mapping_release;
+	__atomic_add_fetch(&adp->refcnt, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&adp->nb_mappings, 1, __ATOMIC_RELAXED);
+	*mapping = &new_mapping->base;
+	return 0;
+}
+
 static int
 adp_map_region(struct vhost_pci_transport *base, int fd, uint64_t mmap_offset, uint64_t size,
 		struct vhost_pci_mapping **mapping)
 {
 	struct vhost_pci_adp *adp = ((struct adp_transport *)base)->adp;
 	const struct adp_window *window = find_window(adp, mmap_offset, size);
-	struct adp_mapping *new_mapping;
+	int ret;
 
 	(void)fd;
 	if (size == 0 || window == NULL)
 		return -EINVAL;
-	new_mapping = calloc(1, sizeof(*new_mapping));
-	if (new_mapping == NULL)
-		return -ENOMEM;
-	new_mapping->adp = adp;
-	new_mapping->base.refcnt = 1;
-	new_mapping->base.va = adp->bar[window->bar].va + vhost_pci_adapter_bar_off(mmap_offset);
-	new_mapping->base.size = size;
-	new_mapping->base.may_shrink = window->may_shrink;
-	new_mapping->base.release = adp_mapping_release;
-	__atomic_add_fetch(&adp->refcnt, 1, __ATOMIC_RELAXED);
-	__atomic_add_fetch(&adp->nb_mappings, 1, __ATOMIC_RELAXED);
-	if (adp->load_ps == 0)
-		adp->load_ps = measure(new_mapping->base.va, size);
-	*mapping = &new_mapping->base;
-	return 0;
+	ret = make_mapping(adp, window, mmap_offset, size, mapping);
+	if (ret == 0 && adp->load_ps == 0)
+		adp->load_ps = measure((*mapping)->va, size);
+	return ret;
+}
+
+/** The log is in a window of its own, from where the device merges it [ADP-11.11]. */
+static int
+adp_map_log(struct vhost_pci_transport *base, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	struct vhost_pci_adp *adp = ((struct adp_transport *)base)->adp;
+	const struct adp_window *window = &adp->window[VHOST_PCI_ADAPTER_WINDOW_IDX_LOG];
+
+	(void)fd;
+	if (size == 0 || !window_holds(window, mmap_offset, size))
+		return -EINVAL;
+	return make_mapping(adp, window, mmap_offset, size, mapping);
 }
 
 /* Notifications and vring state [sections 7 and 13] */
@@ -330,7 +364,7 @@ adp_doorbell(struct vhost_pci_transport *base, uint32_t request, unsigned int in
 {
 	struct vhost_pci_adp *adp = ((struct adp_transport *)base)->adp;
 
-	/* Without F_LOG nothing is logged, so nothing changes. */
+	/* The log: the device looks at it by itself, and signals [ADP-11.16]. */
 	if (index >= adp->info.nb_vrings || request == VHOST_USER_SET_LOG_FD)
 		return NULL;
 	return request == VHOST_USER_SET_VRING_CALL ? &adp->doorbells->call[index]
@@ -362,6 +396,7 @@ static const struct vhost_pci_transport_ops adp_ops = {
 	.recv = adp_recv,
 	.send = adp_send,
 	.map_region = adp_map_region,
+	.map_log = adp_map_log,
 	.doorbell = adp_doorbell,
 	.vring_stopped = adp_vring_stopped,
 	.open_channel = adp_open_channel,

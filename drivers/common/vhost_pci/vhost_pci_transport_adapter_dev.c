@@ -11,11 +11,7 @@
 #include "vhost_pci_log.h"
 #include "vhost_pci_transport_adapter_priv.h"
 
-/**
- * Adapter features that this driver knows; F_STATIC informs [ADP-4.5]. A front-end that is there
- * before the driver has agreed on LOG_SHMFD: without F_LOG its session would end [ADP-10.6]. That
- * nothing is logged shows in the virtio features of the driver, which lack LOG_ALL.
- */
+/** Adapter features that this driver knows; F_STATIC informs [ADP-4.5]. */
 #define FEATURES_KNOWN \
 	(VHOST_PCI_ADAPTER_F_STATIC | VHOST_PCI_ADAPTER_F_LOG | \
 			VHOST_PCI_ADAPTER_F_BACKEND_CHANNEL | VHOST_PCI_ADAPTER_F_PEER_CONNECTION)

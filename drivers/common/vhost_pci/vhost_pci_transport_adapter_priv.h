@@ -73,7 +73,7 @@ struct vhost_pci_adp {
 	/* The session. */
 	struct adp_transport *transport; /**< NULL: closed. */
 	struct adp_channel *channel;     /**< NULL: none. */
-	struct adp_window window[VHOST_PCI_ADAPTER_WINDOW_IDX_LOG];
+	struct adp_window window[VHOST_PCI_ADAPTER_WINDOW_IDX_LOG + 1];
 	bool has_pending; /**< A reply waits for room on the ring. */
 	struct vhost_pci_msg pending;
 	unsigned int load_ps;

@@ -278,6 +278,7 @@ fit_config(struct pci_args *args, const struct vhost_pci_adp_info *info)
 	struct vhost_pci_port_config *config = &args->config;
 	unsigned int nb_pairs = info->nb_vrings / 2;
 
+	config->dirty_log = (info->device_features & VHOST_PCI_ADAPTER_F_LOG) != 0;
 	if (info->virtio_id != 0 && info->virtio_id != VIRTIO_ID_NET) {
 		DRV_LOG(ERR, "%s: the adapter is for virtio devices of type %u, not for networks",
 				args->name, info->virtio_id);
