@@ -424,6 +424,8 @@ adapter_driver_caps(const struct adapter *adapter, uint64_t *features, uint64_t 
 	const struct vhost_pci_adapter_regs *regs = &adapter->regs;
 
 	*features = adapter_u64(regs->offered_features_lo, regs->offered_features_hi);
+	if (adapter_driver_logs(adapter))
+		*features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	*protocol_features = adapter_u64(regs->offered_protocol_lo, regs->offered_protocol_hi);
 	*nb_vrings = MIN(regs->driver_cap_vrings, regs->nb_vrings);
 	return adapter_is_ready(adapter);

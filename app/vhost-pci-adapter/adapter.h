@@ -100,7 +100,7 @@ uint32_t adapter_state(const struct adapter *adapter);
 /** Whether a machine is connected. */
 bool adapter_is_attached(const struct adapter *adapter);
 
-/** Whether a driver is ready, and then what it can do of what is offered. */
+/** Whether a driver is ready, and then what it can do of what is offered, LOG_ALL included. */
 bool adapter_driver_caps(const struct adapter *adapter, uint64_t *features,
 		uint64_t *protocol_features, unsigned int *nb_vrings);
 

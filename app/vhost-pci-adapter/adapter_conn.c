@@ -226,7 +226,7 @@ adapter_driver_can(const struct adapter *adapter, const struct record *record)
 	uint64_t protocol = adapter_u64(regs->offered_protocol_lo, regs->offered_protocol_hi);
 
 	features |= UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES;
-	if (regs->driver_features_lo & VHOST_PCI_ADAPTER_F_LOG)
+	if (adapter_driver_logs(adapter))
 		features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	if ((record->features & ~features) || (record->protocol_features & ~protocol))
 		return false;
@@ -375,9 +375,6 @@ adapter_driver_ready(struct adapter *adapter)
 	uint64_t protocol = adapter->config.protocol_features &
 			adapter_u64(regs->driver_cap_protocol_lo, regs->driver_cap_protocol_hi);
 
-	/* [ADP-10.6] */
-	if (!(regs->driver_features_lo & VHOST_PCI_ADAPTER_F_LOG))
-		protocol &= ~VHOST_USER_PROTOCOL_MASK(LOG_SHMFD);
 	/* [ADP-10.4] */
 	regs->offered_features_lo = (uint32_t)features;
 	regs->offered_features_hi = features >> 32;

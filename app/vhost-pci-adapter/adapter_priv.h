@@ -13,6 +13,7 @@
 #define ADAPTER_PRIV_H
 
 #include <glib.h>
+#include <linux/vhost_types.h>
 
 #include "adapter.h"
 #include "vhost_pci_msgring.h"
@@ -150,6 +151,14 @@ adapter_is_ready(const struct adapter *adapter)
 			!(status &
 					(VHOST_PCI_ADAPTER_STATUS_NEEDS_RESET |
 							VHOST_PCI_ADAPTER_STATUS_FAILED));
+}
+
+/** Whether the driver logs what it writes [ADP-10.6]. */
+static inline bool
+adapter_driver_logs(const struct adapter *adapter)
+{
+	return (adapter->regs.driver_features_lo & VHOST_PCI_ADAPTER_F_LOG) &&
+			(adapter->regs.driver_cap_features_lo >> VHOST_F_LOG_ALL & 1);
 }
 
 /** Two registers as one number. */

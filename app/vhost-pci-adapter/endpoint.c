@@ -170,8 +170,6 @@ endpoint_begin(struct endpoint *endpoint, int fd)
 	};
 	struct frontend *frontend;
 
-	if (endpoint->config.log)
-		config.features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	if (endpoint_nb_frontends(endpoint) >= endpoint->config.max_frontends) {
 		endpoint->stats.frontends_refused++;
 		vhost_pci_log(VHOST_PCI_LOG_WARNING,
@@ -262,6 +260,8 @@ endpoint_copy_config(struct endpoint *endpoint, const struct endpoint_config *co
 	if (config->connect_path != NULL || config->peer_memory != NULL)
 		endpoint->config.max_frontends = 1;
 	endpoint->features = endpoint->config.features;
+	if (config->log)
+		endpoint->features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	endpoint->protocol_features = endpoint->config.protocol_features;
 	endpoint->nb_vrings = endpoint->config.nb_vrings;
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/vhost_types.h>
 #include <linux/virtio_ring.h>
 
 #include "adapter_rig.h"
@@ -17,6 +18,8 @@
 
 #define CONN(name)   VHOST_PCI_ADAPTER_CONN_##name
 #define STATUS(name) VHOST_PCI_ADAPTER_STATUS_##name
+
+#define LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
 
 /* A front-end, its adapter, and a driver that has read the replay. */
 static void
@@ -458,6 +461,81 @@ test_driver_caps(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* Connect with logging agreed on, and maybe on. */
+static void
+open_logging(struct adapter_rig *rig, struct tfe_dev *dev, bool is_on)
+{
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+
+	conf.path = rig->vhost_path;
+	conf.mem_bytes = 16 * MB;
+	conf.protocol_features |= VHOST_USER_PROTOCOL_MASK(LOG_SHMFD);
+	if (is_on)
+		conf.features |= LOG_ALL;
+	assert_int_equal(tfe_dev_open(dev, &conf), 0);
+	assert_true(dev->protocol_features & VHOST_USER_PROTOCOL_MASK(LOG_SHMFD));
+}
+
+/* LOG_ALL is for drivers that log; LOG_SHMFD alone asks for nothing [ADP-10.6]. */
+static void
+test_driver_that_does_not_log(void **state)
+{
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+	struct drv drv;
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	rig.config.linger_ms = 60000;
+	adapter_rig_start(&rig);
+	open_logging(&rig, &dev, false);
+	assert_true(dev.offered & LOG_ALL);
+	drv_plug(&drv, &rig);
+	for (unsigned int i = 0; i < 2; i++) {
+		/* by the adapter's feature, or by virtio's */
+		drv_init(&drv, i == 0 ? 0 : VHOST_PCI_ADAPTER_F_LOG, false);
+		if (i == 1)
+			drv_write(&drv, DRV_REG(driver_cap_features_lo), ~(uint32_t)LOG_ALL);
+		drv_write(&drv, DRV_REG(device_status), 7);
+		assert_int_equal(drv_read(&drv, DRV_REG(conn_state)), CONN(CONNECTED));
+		drv_recv_replay(&drv, VHOST_USER_SET_STATUS);
+		/* the next front-end is not promised what this driver does not do */
+		tfe_dev_disconnect(&dev);
+		drv_wait_reg(&drv, DRV_REG(conn_state), CONN(DISCONNECTED));
+		assert_int_equal(tfe_dev_reconnect(&dev), 0);
+		assert_false(dev.offered & LOG_ALL);
+		assert_true(dev.protocol_offered & VHOST_USER_PROTOCOL_MASK(LOG_SHMFD));
+		drv_write(&drv, DRV_REG(conn_control), VHOST_PCI_ADAPTER_CONTROL_RELEASE);
+		drv_recv_replay(&drv, VHOST_USER_SET_STATUS);
+	}
+	tfe_dev_close(&dev);
+	drv_unplug(&drv);
+	adapter_rig_stop(&rig);
+}
+
+/* A session whose writes are to be logged is nothing for a driver that does not. */
+static void
+test_logging_session_needs_a_driver_that_logs(void **state)
+{
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+	struct drv drv;
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	adapter_rig_start(&rig);
+	open_logging(&rig, &dev, true);
+	drv_plug(&drv, &rig);
+	drv_init(&drv, VHOST_PCI_ADAPTER_F_LOG, true);
+	assert_int_equal(drv_read(&drv, DRV_REG(conn_state)), CONN(CONNECTED));
+	drv_recv_replay(&drv, VHOST_USER_SET_STATUS);
+	drv_init(&drv, 0, true);
+	assert_true(tfe_conn_wait_closed(&dev.conn, 5000) <= 0);
+	tfe_dev_close(&dev);
+	drv_unplug(&drv);
+	adapter_rig_stop(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_reconnect),
 	cmocka_unit_test(test_no_driver),
@@ -469,6 +547,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_corrupted_rings),
 	cmocka_unit_test(test_status),
 	cmocka_unit_test(test_driver_caps),
+	cmocka_unit_test(test_driver_that_does_not_log),
+	cmocka_unit_test(test_logging_session_needs_a_driver_that_logs),
 };
 
 REGISTER_TEST_GROUP(adapter_conn_autotest, tests, NULL, NULL);
