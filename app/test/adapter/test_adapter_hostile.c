@@ -306,23 +306,75 @@ test_random_guest(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* Files of a folder. */
+static unsigned int
+count_files(const char *path)
+{
+	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+	unsigned int nb = 0;
+
+	assert_non_null(dir);
+	while (g_dir_read_name(dir) != NULL)
+		nb++;
+	return nb;
+}
+
+/* Mappings of shared memory that this process has: of BARs, and of what the peers share. */
+static unsigned int
+count_shared_mappings(void)
+{
+	g_autofree char *text = NULL;
+	g_auto(GStrv) lines = NULL;
+	unsigned int nb = 0;
+
+	assert_true(g_file_get_contents("/proc/self/maps", &text, NULL, NULL));
+	lines = g_strsplit(text, "\n", -1);
+	for (char **line = lines; *line != NULL; line++)
+		nb += strstr(*line, "rw-s") != NULL;
+	return nb;
+}
+
+/* What may pile up. */
+struct usage {
+	unsigned int nb_fds;
+	unsigned int nb_mappings;
+	unsigned int nb_files; /**< sockets */
+	unsigned int nb_shm;
+	size_t nb_bytes; /**< allocated */
+};
+
+static struct usage
+count_usage(struct adapter_rig *rig)
+{
+	adapter_rig_settle(rig);
+	return (struct usage){
+		.nb_fds = count_fds(),
+		.nb_mappings = count_shared_mappings(),
+		.nb_files = count_files(rig->dir),
+		.nb_shm = count_files("/dev/shm"),
+		.nb_bytes = mallinfo2().uordblks,
+	};
+}
+
 /* Front-end and machine come and go in any order, at any point: nothing piles up. */
 static void
 test_rounds(void **state)
 {
+	struct usage before = { 0 }, after;
 	struct adapter_rig rig;
 	struct tfe_dev dev;
 	struct drv drv;
 	uint64_t seed = 3;
-	unsigned int nb_fds;
 
 	(void)state;
 	adapter_rig_defaults(&rig);
 	adapter_rig_start(&rig);
-	adapter_rig_settle(&rig);
-	nb_fds = count_fds();
-	for (unsigned int round = 0; round < 200; round++) {
+	for (unsigned int round = 0; round < 220; round++) {
 		unsigned int how_far = next_random(&seed) % 4;
+
+		/* what is allocated once is, after some rounds */
+		if (round == 20)
+			before = count_usage(&rig);
 
 		adapter_rig_open_frontend(&rig, &dev);
 		if (how_far > 0)
@@ -340,7 +392,13 @@ test_rounds(void **state)
 		adapter_rig_wait_socket(&rig, false);
 	}
 	assert_int_equal(adapter_rig_nb_adapters(&rig), 0);
-	assert_int_equal(count_fds(), nb_fds);
+	after = count_usage(&rig);
+	assert_int_equal(after.nb_fds, before.nb_fds);
+	assert_int_equal(after.nb_mappings, before.nb_mappings);
+	assert_int_equal(after.nb_files, before.nb_files);
+	/* others may use that folder at the same time: as many as the rounds would show */
+	assert_true(after.nb_shm < before.nb_shm + 100);
+	assert_true(after.nb_bytes < before.nb_bytes + 65536);
 	adapter_rig_stop(&rig);
 }
 

@@ -318,6 +318,105 @@ test_fds(void **state)
 	vfu_rig_stop(&rig);
 }
 
+/* SET_IRQS: fds that are not one for each interrupt, data that is not one byte for each. */
+static void
+test_irq_data(void **state)
+{
+	static const struct {
+		struct good_request request;
+		int error;
+	} cases[] = {
+#define SET(flags, start, count, bytes, fds) \
+	{ VFC_SET_IRQS, { bytes, flags, VFC_MSIX, start, count }, bytes, fds, 0 }
+		{ SET(0x24, 0, 2, 20, 0), 0 }, /* takes theirs away */
+		{ SET(0x24, 0, 2, 20, 1), EINVAL },
+		{ SET(0x24, 0, 2, 20, 3), EINVAL },
+		{ SET(0x24, 0, 0, 20, 0), EINVAL },
+		{ SET(0x21, 0, 0, 20, 0), 0 }, /* disables all */
+		{ SET(0x21, 1, 0, 20, 0), EINVAL },
+		{ SET(0x21, 0, 2, 20, 0), 0 },
+		{ SET(0x21, 0, 2, 22, 0), EINVAL }, /* data with no data */
+		{ SET(0x22, 0, 2, 22, 0), 0 },
+		{ SET(0x22, 0, 2, 21, 0), EINVAL },
+		{ SET(0x22, 0, 2, 23, 0), EINVAL },
+		{ SET(0x22, 0, 0, 20, 0), EINVAL },
+		{ SET(0x22, 0, 2, 22, 1), EINVAL },
+		{ SET(0x22, VFU_RIG_VECTORS - 1, 2, 22, 0), EINVAL },
+		{ SET(0x22, UINT32_MAX, 2, 22, 0), EINVAL },
+#undef SET
+	};
+	struct vfu_rig rig;
+	struct vfc client;
+	struct vfc_msg msg;
+
+	(void)state;
+	vfu_rig_start(&rig, MB);
+	vfu_rig_plug(&rig, &client);
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int ret;
+
+		make_request(&msg, &cases[i].request);
+		ret = call(&client, &msg);
+		if (ret != cases[i].error)
+			fail_msg("case %u: %d", i, ret);
+	}
+	assert_int_equal(vfc_read32(&client, VFC_BAR0, 0), 0);
+	vfc_close(&client);
+	vfu_rig_stop(&rig);
+}
+
+/* An fd in the place of an eventfd that could make a signal block is none. */
+static void
+test_irq_fd_of_a_file(void **state)
+{
+	struct vfu_rig rig;
+	struct vfc client;
+	struct vfc_msg msg;
+	unsigned int nb_open;
+
+	(void)state;
+	vfu_rig_start(&rig, MB);
+	vfu_rig_plug(&rig, &client);
+	nb_open = count_fds();
+	make_request(&msg, find_good(VFC_SET_IRQS));
+	close(msg.fds[1]);
+	msg.fds[1] = memfd_create("test", MFD_CLOEXEC);
+	assert_int_equal(call(&client, &msg), EINVAL);
+	loop_thread_settle(&rig.thread);
+	assert_int_equal(count_fds(), nb_open);
+	vfc_close(&client);
+	vfu_rig_stop(&rig);
+}
+
+/* Each request again, and wrong, while it wants no reply: none comes, and none is lost after. */
+static void
+test_no_reply(void **state)
+{
+	struct vfu_rig rig;
+	struct vfc client;
+	struct vfc_msg msg;
+
+	(void)state;
+	vfu_rig_start(&rig, MB);
+	vfu_rig_plug(&rig, &client);
+	for (unsigned int i = 0; i < NB_GOOD; i++) {
+		struct good_request bad = good_requests[i];
+
+		bad.nb_fds = 0;
+		for (unsigned int wrong = 0; wrong < 2; wrong++) {
+			make_request(&msg, &bad);
+			msg.hdr.flags |= 0x10;
+			if (wrong)
+				memset(msg.payload, 0xff, msg.nb_bytes);
+			assert_int_equal(vfc_send_bytes(&client, &msg.hdr, sizeof(msg.hdr)), 0);
+			assert_int_equal(vfc_send_bytes(&client, msg.payload, msg.nb_bytes), 0);
+			assert_int_equal(vfc_read32(&client, VFC_BAR0, 0), 0);
+		}
+	}
+	vfc_close(&client);
+	vfu_rig_stop(&rig);
+}
+
 /* Headers that can't be answered end the connection; the device takes the next client. */
 static void
 test_headers_that_close(void **state)
@@ -504,6 +603,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_ranges_that_wrap),
 	cmocka_unit_test(test_sizes),
 	cmocka_unit_test(test_fds),
+	cmocka_unit_test(test_irq_data),
+	cmocka_unit_test(test_irq_fd_of_a_file),
+	cmocka_unit_test(test_no_reply),
 	cmocka_unit_test(test_headers_that_close),
 	cmocka_unit_test(test_headers_that_fail),
 	cmocka_unit_test(test_bad_versions),
