@@ -101,7 +101,7 @@ step()
 	return $status
 }
 
-# How the fuzz targets are built; what libFuzzer needs in all objects is an argument of the compiler.
+# How the fuzz targets are built; what libFuzzer needs in all objects is given to the compiler.
 # shellcheck disable=SC2034 # the scripts use it
 fuzz_options=(-Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link -Doptimization=1
 	-Db_sanitize=address,undefined -Db_lundef=false)

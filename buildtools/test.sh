@@ -13,6 +13,7 @@ Sets the machine up (see buildtools/setup.sh), builds vhost-pci and runs its tes
   clang     built with clang: suite fast
   sanitize  built with gcc's address and undefined behaviour sanitizers: suites fast,
             driver, e2e
+  thread    built with gcc's thread sanitizer: suite fast
   fuzz      fuzz targets, built with clang's sanitizers: suite fuzz, 30 s each
 
   --quick          only the build with gcc
@@ -29,7 +30,7 @@ EOF
 
 build_dir=$top/build
 chosen=()
-variants=(gcc clang sanitize fuzz)
+variants=(gcc clang sanitize thread fuzz)
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -44,14 +45,18 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-declare -A variant_compiler=([gcc]=gcc [clang]=clang [sanitize]=gcc [fuzz]=clang)
+declare -A variant_compiler=([gcc]=gcc [clang]=clang [sanitize]=gcc [thread]=gcc [fuzz]=clang)
 declare -A variant_suites=([gcc]="lint fast driver e2e" [clang]="fast"
-	[sanitize]="fast driver e2e" [fuzz]="fuzz")
+	[sanitize]="fast driver e2e" [thread]="fast" [fuzz]="fuzz")
 declare -A variant_options=([gcc]='' [clang]=''
 	[sanitize]='-Db_sanitize=address,undefined -Doptimization=1'
+	[thread]='-Db_sanitize=thread -Doptimization=1'
 	[fuzz]="${fuzz_options[*]}")
 # Sanitizers make everything slower, so each test gets more time.
-declare -A variant_patience=([gcc]=1 [clang]=1 [sanitize]=3 [fuzz]=1)
+declare -A variant_patience=([gcc]=1 [clang]=1 [sanitize]=3 [thread]=5 [fuzz]=1)
+
+# What the thread sanitizer is not to report, and why.
+export TSAN_OPTIONS=suppressions=$top/buildtools/tsan.supp
 
 logs=()
 failures=()
