@@ -144,7 +144,7 @@ static void
 check_lost(struct rig *rig, struct rig *other, const struct lost *lost)
 {
 	uint64_t nb_lost = rig_xstat(rig, "frontend_lost_memory");
-	struct tfe_buf buffer;
+	struct tfe_buf buffer = { 0 };
 	struct tfe_ring *ring = open_front_end(rig, lost, &buffer);
 
 	check_traffic(other);
@@ -189,7 +189,7 @@ test_next_front_end(void **state)
 	const struct lost lost = { *state, PART_DESC, false };
 	const struct rig_conf conf = { 0 };
 	struct tfe_dev_conf dev_conf;
-	struct tfe_buf buffer;
+	struct tfe_buf buffer = { 0 };
 	struct rig rig;
 
 	rig_init(&rig);

@@ -26,6 +26,7 @@
  */
 struct vhost_pci_guard {
 	uintptr_t start; /**< Atomic; 0: free, or being filled. */
+	uint8_t *pages;  /**< The same as a pointer. */
 	size_t bytes;
 	size_t page_bytes;
 	uintptr_t lost; /**< Atomic; from here on memory is our own. Set by the signal handler. */
@@ -49,9 +50,9 @@ static struct {
 
 /** What SIGBUS did before. */
 static struct {
-	uintptr_t handler;       /**< Atomic; for the signal handler. */
-	int flags;               /**< Atomic; for the signal handler. */
-	struct sigaction action; /**< All of it, under the lock. */
+	void (*handler)(int, siginfo_t *, void *); /**< Atomic; for the signal handler. */
+	int flags;                                 /**< Atomic; for the signal handler. */
+	struct sigaction action;                   /**< All of it, under the lock. */
 } previous;
 
 /**
@@ -70,7 +71,7 @@ replace_pages(struct vhost_pci_guard *guard, uintptr_t start, uintptr_t address)
 	/* Another thread may have come first. Where two come at once both put zeros there. */
 	if (first >= lost)
 		return true;
-	if (mmap((void *)first, lost - first, PROT_READ | PROT_WRITE,
+	if (mmap(guard->pages + (first - start), lost - first, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 			    0) == MAP_FAILED)
 		return false;
@@ -103,10 +104,11 @@ recover(uintptr_t address)
 static void
 pass_on(int signum, siginfo_t *info, void *context)
 {
-	uintptr_t handler = vhost_pci_load_relaxed(&previous.handler);
+	/* For its union of the two kinds of handlers. */
+	struct sigaction action = { .sa_sigaction = vhost_pci_load_relaxed(&previous.handler) };
 	int flags = vhost_pci_load_relaxed(&previous.flags);
 
-	if (is_passing_on || handler == (uintptr_t)SIG_DFL || handler == (uintptr_t)SIG_IGN) {
+	if (is_passing_on || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
 		/* The access is done again, and ends the process where it went wrong. */
 		(void)signal(signum, SIG_DFL);
 		if (is_passing_on || info->si_code <= 0)
@@ -115,9 +117,9 @@ pass_on(int signum, siginfo_t *info, void *context)
 	}
 	is_passing_on = true;
 	if ((flags & SA_SIGINFO) != 0)
-		((void (*)(int, siginfo_t *, void *))handler)(signum, info, context);
+		action.sa_sigaction(signum, info, context);
 	else
-		((void (*)(int))handler)(signum);
+		action.sa_handler(signum);
 	is_passing_on = false;
 }
 
@@ -184,7 +186,7 @@ install(bool is_first)
 		return 0;
 	previous.action = old;
 	vhost_pci_store_relaxed(&previous.flags, old.sa_flags);
-	vhost_pci_store_relaxed(&previous.handler, (uintptr_t)old.sa_sigaction);
+	vhost_pci_store_relaxed(&previous.handler, old.sa_sigaction);
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
 	sigemptyset(&action.sa_mask);
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
@@ -243,6 +245,7 @@ vhost_pci_guard_add(void *pages, size_t bytes, size_t page_bytes, struct vhost_p
 		table.nb_guards++;
 		new_guard->is_in_use = true;
 		new_guard->wake_fd = -1;
+		new_guard->pages = pages;
 		new_guard->bytes = bytes;
 		new_guard->page_bytes = page_bytes;
 		new_guard->lost = (uintptr_t)pages + bytes;

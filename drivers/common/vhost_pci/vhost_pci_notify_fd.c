@@ -108,7 +108,7 @@ make_own(int fd, int flags)
 int
 vhost_pci_notify_fd_prepare(int fd)
 {
-	enum vhost_pci_notify_way way;
+	enum vhost_pci_notify_way way = VHOST_PCI_NOTIFY_WRITE;
 	int flags, ret;
 
 	ret = find_way(fd, &way);
@@ -127,7 +127,7 @@ vhost_pci_notify_fd_prepare(int fd)
 int
 vhost_pci_notify_fd_prepare_kick(int fd)
 {
-	enum vhost_pci_notify_way way;
+	enum vhost_pci_notify_way way = VHOST_PCI_NOTIFY_WRITE;
 	int ret;
 
 	ret = find_way(fd, &way);
