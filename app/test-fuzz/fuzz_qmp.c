@@ -34,10 +34,12 @@ on_event(void *opaque, const char *name, JsonObject *data)
 }
 
 static void
-on_answer(void *opaque, const char *tag, const char *error)
+on_answer(void *opaque, const char *tag, const char *error, const char *result)
 {
 	(void)opaque;
-	fuzz_check(tag != NULL && (error == NULL || strlen(error) < SIZE_MAX));
+	fuzz_check(tag != NULL && strlen(tag) < SIZE_MAX);
+	fuzz_check(error == NULL || strlen(error) < SIZE_MAX);
+	fuzz_check(result == NULL || strlen(result) < SIZE_MAX);
 }
 
 static const struct qmp_ops ops = { .ready = on_ready, .event = on_event, .answer = on_answer };
