@@ -12,6 +12,7 @@
 #include "qmp.h"
 #include "vhost_pci_transport_unix.h"
 
+static char dir[32];
 static char path[64];
 static int listener = -1;
 static struct qmp *qmp;
@@ -48,16 +49,15 @@ static void
 remove_path(void)
 {
 	unlink(path);
-	*strrchr(path, '/') = '\0';
-	(void)rmdir(path);
+	(void)rmdir(dir);
 }
 
 static void
 make_listener(void)
 {
-	snprintf(path, sizeof(path), "/tmp/vpci-fuzz-XXXXXX");
-	fuzz_check(mkdtemp(path) != NULL);
-	strcat(path, "/qmp");
+	snprintf(dir, sizeof(dir), "/tmp/vpci-fuzz-XXXXXX");
+	fuzz_check(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/qmp", dir);
 	listener = vhost_pci_unix_listen(path);
 	fuzz_check(listener >= 0);
 	fuzz_check(atexit(remove_path) == 0);

@@ -78,10 +78,11 @@ make_memory(struct world *world)
 static bool
 make_ring(struct fuzz_input *input, struct world *world)
 {
+	const unsigned int kind = FUZZ_RING_KIND;
 	uint8_t options = fuzz_u8(input);
 	const struct vhost_pci_vring_format format = {
 		.size = (uint16_t)(1u << (options & 7)),
-		.is_packed = (FUZZ_RING_KIND & VHOST_PCI_RING_PACKED) != 0,
+		.is_packed = (kind & VHOST_PCI_RING_PACKED) != 0,
 		.event_idx = (options & 8) != 0,
 		.indirect = (options & 16) != 0,
 		.hdr_len = 12,

@@ -21,6 +21,7 @@
 /** What the device's owner has behind the region. */
 static uint8_t bar[BAR_BYTES];
 static struct vfu_device *device;
+static char dir[32];
 static char path[64];
 
 static int
@@ -70,8 +71,7 @@ static void
 remove_path(void)
 {
 	vfu_device_destroy(device);
-	*strrchr(path, '/') = '\0';
-	(void)rmdir(path);
+	(void)rmdir(dir);
 }
 
 static void
@@ -84,9 +84,9 @@ make_device(void)
 		.nb_irqs = { [VFIO_PCI_MSIX_IRQ_INDEX] = NB_VECTORS },
 	};
 
-	snprintf(path, sizeof(path), "/tmp/vpci-fuzz-XXXXXX");
-	fuzz_check(mkdtemp(path) != NULL);
-	strcat(path, "/sock");
+	snprintf(dir, sizeof(dir), "/tmp/vpci-fuzz-XXXXXX");
+	fuzz_check(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/sock", dir);
 	fuzz_check(vfu_device_create(&config, &ops, NULL, &device) == 0);
 	fuzz_check(atexit(remove_path) == 0);
 }
