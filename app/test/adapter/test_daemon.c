@@ -18,11 +18,16 @@
 #include "loop_thread.h"
 #include "test.h"
 #include "tfe_dev.h"
+#include "tfe_req.h"
 #include "vfu_client.h"
 
 #define MB UINT64_C(0x100000)
 
 #define TIMEOUT_MS 5000
+
+#define KILL_ROUNDS 200u
+/** Pages that a daemon may grow by in most of these rounds: less than one in each. */
+#define KILL_PAGES_MAX 64u
 
 /** A running daemon, and a QMP server that plays the adapter's machine. */
 struct daemon_rig {
@@ -453,6 +458,199 @@ test_killed(void **state)
 	daemon_stop(&rig);
 }
 
+/** How far a process has come when it is killed. */
+enum kill_step {
+	KILL_CONNECTED,
+	KILL_NEGOTIATED, /**< a front-end only: without memory and rings there is no adapter */
+	KILL_COMPLETE,
+	KILL_NB,
+};
+
+/* Come so far with the front-end. */
+static void
+front_end_go(const struct daemon_rig *rig, struct tfe_dev *dev, enum kill_step step)
+{
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+
+	conf.path = rig->vhost_path;
+	conf.mem_bytes = 4 * MB;
+	if (step == KILL_COMPLETE) {
+		assert_int_equal(tfe_dev_open(dev, &conf), 0);
+		return;
+	}
+	assert_int_equal(tfe_dev_init(dev, &conf), 0);
+	assert_int_equal(tfe_dev_connect(dev), 0);
+	if (step == KILL_NEGOTIATED)
+		assert_int_equal(tfe_dev_negotiate(dev), 0);
+}
+
+/* Come so far with the machine, once there is an adapter. */
+static void
+machine_go(const struct daemon_rig *rig, struct vfc *machine, enum kill_step step)
+{
+	g_autofree char *path = g_build_filename(rig->dir, "vpci-0.sock", NULL);
+	gint64 end = g_get_monotonic_time() + TIMEOUT_MS * 1000;
+	int error;
+
+	do {
+		error = vfc_connect(machine, path);
+	} while (error < 0 && g_get_monotonic_time() < end);
+	assert_int_equal(error, 0);
+	if (step == KILL_COMPLETE)
+		assert_int_equal(vfc_plug(machine), 0);
+}
+
+/* Be a front-end or a machine in a process of its own; it is that far when this returns. */
+static pid_t
+start_victim(const struct daemon_rig *rig, bool is_front_end, enum kill_step step)
+{
+	struct tfe_dev dev;
+	struct vfc machine;
+	char byte = 0;
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (is_front_end)
+			front_end_go(rig, &dev, step);
+		else
+			machine_go(rig, &machine, step);
+		if (write(fds[1], &byte, sizeof(byte)) != sizeof(byte))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &byte, sizeof(byte)), sizeof(byte));
+	close(fds[0]);
+	return pid;
+}
+
+static void
+kill_victim(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Number of entries of a directory. */
+static unsigned int
+count_entries(const char *path)
+{
+	GDir *dir = g_dir_open(path, 0, NULL);
+	unsigned int nb = 0;
+
+	assert_non_null(dir);
+	while (g_dir_read_name(dir) != NULL)
+		nb++;
+	g_dir_close(dir);
+	return nb;
+}
+
+/** What must not pile up. */
+struct daemon_usage {
+	unsigned int nb_fds;
+	unsigned int nb_files; /**< sockets in the daemon's directory */
+	unsigned int nb_pages; /**< resident */
+};
+
+static struct daemon_usage
+daemon_usage(const struct daemon_rig *rig)
+{
+	g_autofree char *fds = g_strdup_printf("/proc/%d/fd", (int)rig->pid);
+	g_autofree char *statm = g_strdup_printf("/proc/%d/statm", (int)rig->pid), *text = NULL;
+	struct daemon_usage usage = {
+		.nb_fds = count_entries(fds),
+		.nb_files = count_entries(rig->dir),
+	};
+
+	assert_true(g_file_get_contents(statm, &text, NULL, NULL));
+	assert_int_equal(sscanf(text, "%*u %u", &usage.nb_pages), 1);
+	return usage;
+}
+
+/* Wait until the daemon has let go of all that the round has brought. */
+static void
+wait_fds(const struct daemon_rig *rig, unsigned int nb_fds)
+{
+	gint64 end = g_get_monotonic_time() + TIMEOUT_MS * 1000;
+
+	while (daemon_usage(rig).nb_fds != nb_fds)
+		assert_true(g_get_monotonic_time() < end);
+}
+
+/* The front-end is killed: the machine is answered by the daemon as before. */
+static void
+kill_front_end(const struct daemon_rig *rig, enum kill_step step)
+{
+	pid_t pid = start_victim(rig, true, step);
+	struct vfc machine;
+
+	if (step != KILL_COMPLETE) {
+		kill_victim(pid);
+		return;
+	}
+	machine_go(rig, &machine, KILL_COMPLETE);
+	kill_victim(pid);
+	assert_int_equal(vfc_read32(&machine, VFC_CONFIG, 0), 0x10f01af4);
+	vfc_close(&machine);
+}
+
+/* The machine is killed: the front-end is answered by the daemon as before. */
+static void
+kill_machine(const struct daemon_rig *rig, enum kill_step step)
+{
+	struct tfe_dev dev;
+	uint64_t features;
+
+	front_end_go(rig, &dev, KILL_COMPLETE);
+	kill_victim(start_victim(rig, false, step));
+	assert_int_equal(tfe_req_get_features(&dev.conn, &features), 0);
+	tfe_dev_close(&dev);
+}
+
+/* Front-ends and machines are killed at each step: the others live, and nothing piles up. */
+static void
+test_peers_killed(void **state)
+{
+	struct daemon_usage before, after;
+	g_autofree char *status = NULL;
+	struct daemon_rig rig;
+	char text[16384];
+
+	(void)state;
+	rig_init(&rig);
+	daemon_start(&rig, NULL);
+	/* whose answer says that the start is over, with what is open meanwhile */
+	status = g_strdup_printf("--status=%s", rig.status_path);
+	assert_int_equal(RUN("--dump", status), 0);
+	before = daemon_usage(&rig);
+	for (unsigned int round = 0; round < KILL_ROUNDS; round++) {
+		enum kill_step step = round / 2 % KILL_NB;
+
+		if (round % 2 == 0)
+			kill_front_end(&rig, step);
+		else
+			kill_machine(&rig, step);
+		wait_fds(&rig, before.nb_fds);
+		/* what is allocated once, for the first of all */
+		if (round == KILL_ROUNDS / 4)
+			before.nb_pages = daemon_usage(&rig).nb_pages;
+	}
+	after = daemon_usage(&rig);
+	assert_int_equal(after.nb_files, before.nb_files);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
+	assert_in_range(after.nb_pages, 0, before.nb_pages + KILL_PAGES_MAX);
+#endif
+	daemon_stop(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_command_line),
 	cmocka_unit_test(test_config_file),
@@ -460,6 +658,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_qmp),
 	cmocka_unit_test(test_qmp_name_is_taken),
 	cmocka_unit_test(test_killed),
+	cmocka_unit_test(test_peers_killed),
 };
 
 REGISTER_TEST_GROUP(daemon_autotest, tests, NULL, NULL);
