@@ -93,9 +93,6 @@ struct vhost_pci_lent *vhost_pci_lend_chain(struct vhost_pci_vring *vr,
 /** Give a lent chain back: its buffers are not used any more. Any thread. */
 void vhost_pci_lend_give_back(struct vhost_pci_lent *lent);
 
-/** Whether chains were given back that are yet to be returned. The thread that polls the queue. */
-static inline bool vhost_pci_lend_is_due(const struct vhost_pci_vring *vr);
-
 /** Return to the front-end what was given back, without publishing. The same thread. */
 void vhost_pci_lend_drain(struct vhost_pci_vring *vr);
 
@@ -139,13 +136,14 @@ struct vhost_pci_lend {
 	VHOST_PCI_CACHE_ALIGNED struct vhost_pci_lent lent[];
 };
 
-/** Whether chains must wait for others, and some do. */
+/** Whether chains must wait for others, and some do. The thread that polls the queue. */
 static inline bool
 vhost_pci_lend_is_waiting(const struct vhost_pci_lend *lend)
 {
 	return lend->turn_first != lend->turn_end;
 }
 
+/** Whether chains were given back that are yet to be returned. The thread that polls the queue. */
 static inline bool
 vhost_pci_lend_is_due(const struct vhost_pci_vring *vr)
 {

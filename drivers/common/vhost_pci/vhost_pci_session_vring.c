@@ -177,7 +177,7 @@ session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	return ret;
 }
 
-/** Have back the chains that are lent, or do without them: the rings of a message share the time. */
+/** Have back the chains that are lent, or do without: the rings of a message share the time. */
 static void
 end_lending(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 {

@@ -60,7 +60,7 @@ struct vhost_pci_pci_door {
 };
 
 /** Doors of closed ports, parts of whose windows are still in use. */
-static LIST_HEAD(, vhost_pci_pci_door) lingering = LIST_HEAD_INITIALIZER(lingering);
+static LIST_HEAD(lingering_list, vhost_pci_pci_door) lingering = LIST_HEAD_INITIALIZER(lingering);
 static pthread_mutex_t lingering_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static uint64_t
@@ -405,19 +405,29 @@ vhost_pci_pci_door_free(void *door_data)
 	pthread_mutex_unlock(&lingering_lock);
 }
 
+/** Take the door of a device out of the list; NULL where it is not there. */
+static struct vhost_pci_pci_door *
+take_lingering(const char *name)
+{
+	struct vhost_pci_pci_door *door;
+
+	pthread_mutex_lock(&lingering_lock);
+	LIST_FOREACH(door, &lingering, entry) {
+		if (strcmp(door->name, name) == 0) {
+			LIST_REMOVE(door, entry);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&lingering_lock);
+	return door;
+}
+
 int
 vhost_pci_pci_door_reap(const char *name)
 {
-	struct vhost_pci_pci_door *door;
+	struct vhost_pci_pci_door *door = take_lingering(name);
 	unsigned int ms;
 
-	pthread_mutex_lock(&lingering_lock);
-	LIST_FOREACH(door, &lingering, entry)
-		if (strcmp(door->name, name) == 0)
-			break;
-	if (door != NULL)
-		LIST_REMOVE(door, entry);
-	pthread_mutex_unlock(&lingering_lock);
 	if (door == NULL)
 		return 0;
 	for (ms = 0; vhost_pci_adp_nb_mappings(door->adp) > 0 && ms < REAP_MS; ms++)

@@ -291,13 +291,13 @@ rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		return rx_ring(rxq, bufs, nb_bufs, kind, how); \
 	}
 #define RX_INSTANCES(name, kind) \
-	RX_INSTANCE(name, kind, 0) \
+	RX_INSTANCE(name##_copy, kind, 0) \
 	RX_INSTANCE(name##_offload, kind, RX_OFFLOAD) \
 	RX_INSTANCE(name##_lend, kind, RX_LEND) \
 	RX_INSTANCE(name##_offload_lend, kind, RX_OFFLOAD | RX_LEND)
 #define RX_TABLE(name) \
 	{ \
-		[0] = name, [RX_OFFLOAD] = name##_offload, [RX_LEND] = name##_lend, \
+		[0] = name##_copy, [RX_OFFLOAD] = name##_offload, [RX_LEND] = name##_lend, \
 		[RX_OFFLOAD | RX_LEND] = name##_offload_lend, \
 	}
 

@@ -4,14 +4,14 @@
 
 /**
  * @file
- * Receive without a copy: mbufs whose data is the front-end's memory, lent by vhost_pci_lend.h until
- * the application frees them.
+ * Receive without a copy: mbufs whose data is the front-end's memory, lent by vhost_pci_lend.h
+ * until the application frees them.
  *
- * A device must not write to a buffer that it is given to read (VIRTIO 2.7.5.1: a guest's packet may
- * share pages with its page cache), but applications write to headers, and the driver does so to
- * complete a checksum. So headers are copied into an mbuf's own room, where the peer can't change
- * them any more either, and only what follows is attached; unless the application promises to write
- * to no packet at all.
+ * A device must not write to a buffer that it is given to read (VIRTIO 2.7.5.1: a guest's packet
+ * may share pages with its page cache), but applications write to headers, and the driver does so
+ * to complete a checksum. So headers are copied into an mbuf's own room, where the peer can't
+ * change them any more either, and only what follows is attached; unless the application promises
+ * to write to no packet at all.
  */
 
 #ifndef VHOST_PCI_ZCOPY_H
@@ -57,7 +57,7 @@ int vhost_pci_zcopy_parse(const char *device, const char *key, const char *value
  */
 void vhost_pci_zcopy_init(void);
 
-/** Set up a queue's mode, from its other properties and the port's arguments. Application thread. */
+/** Set up a queue's mode, from its offloads and the port's arguments. Application thread. */
 void vhost_pci_zcopy_setup(struct vhost_pci_rxq *rxq);
 
 /** Let a queue's vring, which is paused, lend its chains where that is wanted. Port locked. */
