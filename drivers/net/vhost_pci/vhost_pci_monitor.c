@@ -56,7 +56,7 @@ vhost_pci_get_monitor_addr(void *rx_queue, struct rte_power_monitor_cond *cond)
 
 	cond->fn = monitor_check;
 	if (vhost_pci_vring_enter(vr) == VHOST_PCI_VRING_OFF) {
-		/* Control resumes it for a front-end. The vring itself lives as long as the port. */
+		/* Control resumes it for a front-end. The vring lives as long as the port. */
 		vhost_pci_monitor_forget(rxq);
 		cond->addr = &vr->mode;
 		cond->size = sizeof(vr->mode);
