@@ -289,7 +289,7 @@ tx_ring(struct vhost_pci_txq *txq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		nb_done += tx_any(txq, &bufs[nb_done], nb_bufs - nb_done, kind, mergeable);
 	vhost_pci_ring_end(txq->vr, kind);
 	txq->stats.ring_full += nb_done < nb_bufs;
-	rte_pktmbuf_free_bulk(bufs, nb_done);
+	vhost_pci_tx_free(bufs, nb_done);
 	return nb_done;
 }
 

@@ -30,6 +30,32 @@ vhost_pci_tx_plain_header(uint8_t *va, uint8_t hdr_len)
 		memcpy(va, &plain, sizeof(struct virtio_net_hdr));
 }
 
+/** Whether an mbuf is nobody else's, whole, and of this pool: it goes back as it is. */
+VHOST_PCI_ALWAYS_INLINE bool
+vhost_pci_tx_is_simple(const struct rte_mbuf *m, const struct rte_mempool *pool)
+{
+	return m->pool == pool && m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1 &&
+			RTE_MBUF_DIRECT(m);
+}
+
+/** Free mbufs: mostly all are of one pool, and go back to it at once. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_tx_free(struct rte_mbuf **bufs, unsigned int nb)
+{
+	struct rte_mempool *pool;
+	unsigned int i;
+
+	if (nb == 0)
+		return;
+	pool = bufs[0]->pool;
+	for (i = 0; i < nb && likely(vhost_pci_tx_is_simple(bufs[i], pool)); i++)
+		;
+	if (likely(i > 0))
+		rte_mempool_put_bulk(pool, (void **)bufs, i);
+	if (unlikely(i < nb))
+		rte_pktmbuf_free_bulk(&bufs[i], nb - i);
+}
+
 /**
  * Send a batch of packets, as far as the short way goes.
  *
