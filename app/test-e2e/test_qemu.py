@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two Linux guests in QEMU reach each other, whatever their devices offer."""
 
-from typing import Iterator
+import re
+from typing import Iterator, Tuple
 
 import pytest
 
@@ -34,6 +35,8 @@ SHAPES = [
     Shape("direct-no-event-idx", without=Feature.INDIRECT_DESC | Feature.EVENT_IDX),
 ]
 MTU_FRAME = 1514
+# What is longer than a frame may be has not been cut into segments.
+LARGE = "size_1519_max_packets"
 
 
 @pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: shape.name)
@@ -94,10 +97,18 @@ def test_file(pair: GuestPair) -> None:
     assert [guest.checksum_errors() for guest in pair.guests] == errors
 
 
+def whole_packets(pair: GuestPair, source: int, target: int) -> Tuple[int, int]:
+    """How many packets longer than a frame one port has received, and the other one sent."""
+    received, sent = pair.back.xstats(source), pair.back.xstats(target)
+    return (sum(count for name, count in received.items() if re.match(f"rx_q\\d+_{LARGE}", name)),
+            sum(count for name, count in sent.items() if re.match(f"tx_q\\d+_{LARGE}", name)))
+
+
 def fetch(pair: GuestPair, source: int, target: int, checksum: str) -> None:
     """Move the file one way, in segments as large as was negotiated."""
     sender, receiver = pair.guests[source], pair.guests[target]
     before, received = pair.back.stats(source), receiver.traffic()
+    large = whole_packets(pair, source, target)
     assert receiver.fetch_file(sender) == checksum
     sent, now = pair.back.stats(source) - before, receiver.traffic()
     assert sent.rx_bytes > FILE_BYTES
@@ -106,5 +117,9 @@ def fetch(pair: GuestPair, source: int, target: int, checksum: str) -> None:
              (now.rx_bytes - received.rx_bytes) / (now.rx_packets - received.rx_packets))
     if pair.shape.segmentation:
         assert min(sizes) > 4 * MTU_FRAME, f"mean packet sizes at port and guest: {sizes}"
+        passed = [now - then for now, then
+                  in zip(whole_packets(pair, source, target), large)]
+        # 64 KB at most in each: so many at least, and none of them was cut on its way.
+        assert min(passed) >= FILE_BYTES // 65536, f"large packets received and sent: {passed}"
     else:
         assert max(sizes) <= MTU_FRAME, f"mean packet sizes at port and guest: {sizes}"
