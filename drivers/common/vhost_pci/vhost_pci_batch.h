@@ -7,7 +7,8 @@
  * Many plain chains at a time. A chain is plain where it is one descriptor, not indirect, of the
  * wanted direction, not empty, and within the region that the queue used last: what nearly all
  * packets are. A taker looks ahead in the ring as far as chains are plain, and stops before the
- * first one that is not; it finds no errors, for what is wrong is never plain. That one is then
+ * first one that is not; it names no errors, for what is wrong is never plain. (A split ring's
+ * available index is the exception: it is checked where it is loaded.) That one is then
  * vhost_pci_ring_next()'s, which knows every form and names every error.
  *
  * A taker moves nothing: the caller says with vhost_pci_batch_commit() how many chains it has
@@ -147,6 +148,32 @@ vhost_pci_batch_put(struct vhost_pci_vring *vr, const struct vhost_pci_batch *ba
 		vhost_pci_packed_put_batch(vr, batch, lens, nb);
 	else
 		vhost_pci_split_put_batch(vr, batch, lens, nb);
+}
+
+/**
+ * Return chains to a driver that negotiated VIRTIO_F_IN_ORDER, by one entry for all of them: all
+ * that were taken since the last one returned, in the ring's order, none of which was written to
+ * (VIRTIO 2.7.9, 2.8.8: those skipped count as used completely, which is a length).
+ *
+ * @param id	Of the last one.
+ * @param nb	How many they are, with one slot each; at least 1.
+ */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_batch_put_in_order(struct vhost_pci_vring *vr, uint16_t id, unsigned int nb,
+		const unsigned int kind)
+{
+	struct vring_used_elem *elem;
+
+	if ((kind & VHOST_PCI_RING_PACKED) != 0) {
+		vhost_pci_packed_put_id(vr, id, 0, (uint16_t)nb);
+		return;
+	}
+	/* The entry stands in the place of the first one; the index counts them all. */
+	elem = &vr->split.used->ring[vr->used_idx & (vr->size - 1)];
+	vhost_pci_store_relaxed(&elem->id, id);
+	vhost_pci_store_relaxed(&elem->len, 0);
+	vr->used_idx = (uint16_t)(vr->used_idx + nb);
+	vr->nb_unflushed = (uint16_t)(vr->nb_unflushed + nb);
 }
 
 #endif /* VHOST_PCI_BATCH_H */

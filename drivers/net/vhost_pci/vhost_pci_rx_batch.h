@@ -11,9 +11,12 @@
 #ifndef VHOST_PCI_RX_BATCH_H
 #define VHOST_PCI_RX_BATCH_H
 
+#include <linux/virtio_config.h>
+
 #include <rte_prefetch.h>
 
 #include "vhost_pci_copy.h"
+#include "vhost_pci_features.h"
 #include "vhost_pci_queue.h"
 
 /** Have so many mbufs in the stash, if the mempool can give them; returns how many there are. */
@@ -86,7 +89,10 @@ vhost_pci_rx_batch(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, unsigned i
 	}
 	rxq->nb_stash = (uint16_t)(rxq->nb_stash - i);
 	vhost_pci_batch_commit(vr, i, kind);
-	vhost_pci_batch_put(vr, &batch, NULL, i, kind);
+	if (rxq->features & VHOST_PCI_FEATURE(F_IN_ORDER) && i > 0)
+		vhost_pci_batch_put_in_order(vr, batch.id[i - 1], i, kind);
+	else
+		vhost_pci_batch_put(vr, &batch, NULL, i, kind);
 	return i;
 }
 
