@@ -59,9 +59,9 @@ VHOST_PCI_ALWAYS_INLINE unsigned int
 take_group(const struct vring_packed_desc *desc, uint16_t flags, struct vhost_pci_mem_cache cache,
 		struct vhost_pci_batch *batch, unsigned int nb)
 {
-	const __m256i want = _mm256_set1_epi64x((long long)((uint64_t)flags << 48));
+	const __m256i want = _mm256_set1_epi64x(vhost_pci_packed_flags_word(flags));
 	const __m256i mask = _mm256_set1_epi64x(
-			(long long)((uint64_t)VHOST_PCI_PACKED_PLAIN_MASK << 48));
+			vhost_pci_packed_flags_word(VHOST_PCI_PACKED_PLAIN_MASK));
 	const __m256i size = _mm256_set1_epi64x((long long)cache.size);
 	const __m256i low_words = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
 	unsigned int seen, plain;

@@ -34,9 +34,9 @@ take_group(const struct vring_packed_desc *desc, uint16_t flags, struct vhost_pc
 {
 	const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0);
 	const __m512i odd = _mm512_set_epi64(15, 13, 11, 9, 7, 5, 3, 1);
-	const __m512i want = _mm512_set1_epi64((long long)((uint64_t)flags << 48));
+	const __m512i want = _mm512_set1_epi64(vhost_pci_packed_flags_word(flags));
 	const __m512i mask = _mm512_set1_epi64(
-			(long long)((uint64_t)VHOST_PCI_PACKED_PLAIN_MASK << 48));
+			vhost_pci_packed_flags_word(VHOST_PCI_PACKED_PLAIN_MASK));
 	const __m512i region_size = _mm512_set1_epi64((long long)cache.size);
 	__m512i first, second, half, offset, len;
 	unsigned int seen, plain;

@@ -52,6 +52,15 @@ struct vhost_pci_packed_walk {
 #define VHOST_PCI_PACKED_PLAIN_MASK \
 	(VHOST_PCI_PLAIN_MASK | VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED)
 
+/** Where flags are in the second half of a packed descriptor, as vectors take a word. */
+VHOST_PCI_ALWAYS_INLINE long long
+vhost_pci_packed_flags_word(uint16_t flags)
+{
+	const uint64_t word = (uint64_t)flags << 48;
+
+	return (long long)word;
+}
+
 /** Begin a walk at the next available chain. */
 VHOST_PCI_ALWAYS_INLINE struct vhost_pci_packed_walk
 vhost_pci_packed_walk_begin(const struct vhost_pci_vring *vr, const enum vhost_pci_dir dir)

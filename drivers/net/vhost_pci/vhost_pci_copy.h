@@ -30,7 +30,7 @@
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_copy(uint8_t *dst, const uint8_t *src, uint32_t len)
 {
-	if (len > VHOST_PCI_COPY_INLINE)
+	if (len > VHOST_PCI_COPY_INLINE || vhost_pci_unlikely(len < 8))
 		memcpy(dst, src, len);
 	else if (len > 128)
 		VHOST_PCI_COPY_ENDS(dst, src, len, 128);
@@ -40,10 +40,8 @@ vhost_pci_copy(uint8_t *dst, const uint8_t *src, uint32_t len)
 		VHOST_PCI_COPY_ENDS(dst, src, len, 32);
 	else if (len >= 16)
 		VHOST_PCI_COPY_ENDS(dst, src, len, 16);
-	else if (len >= 8)
-		VHOST_PCI_COPY_ENDS(dst, src, len, 8);
 	else
-		memcpy(dst, src, len);
+		VHOST_PCI_COPY_ENDS(dst, src, len, 8);
 }
 
 #endif /* VHOST_PCI_COPY_H */
