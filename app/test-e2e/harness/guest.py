@@ -37,6 +37,11 @@ class Guest:
     def __init__(self) -> None:
         self._number = 0
 
+    def take_over(self, other: "Guest") -> None:
+        """Become the control of another one's guest, which has moved here with its agent."""
+        self._number = other._number
+        self.address = other.address
+
     def wait_boot(self, timeout: float = 40, mark: int = 0) -> None:
         """Wait until the guest takes commands."""
         self.process.out.expect(r"@ready \S+\n", timeout, mark, failure="Kernel panic")

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import socket
+import time
 from typing import Any, Dict, List
 
 from . import settings
@@ -81,21 +82,26 @@ class QemuGuest(Guest):
     """A guest in a QEMU of its own."""
 
     def __init__(self, stage: Stage, name: str, number: int, image: GuestImage, nic: Nic,
-                 cpus: int = 1, megabytes: int = 256) -> None:
+                 cpus: int = 1, megabytes: int = 256, incoming: str = "") -> None:
         super().__init__()
         self._qmp_path = stage.path(stage.unique(name) + ".qmp")
         mac = f"52:54:00:00:00:{number:02x}"
+        # QEMU before 9.0 loses what a guest under TCG writes while it migrates, where the
+        # memory is a multiple of 256 KiB ("physmem: Fix migration dirty bitmap coherency").
+        memory = f"{megabytes * 1024 - 8}K"
         argv = [
             PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", "q35,memory-backend=m0", "-accel", "tcg,thread=multi",
-            "-cpu", "max", "-smp", str(cpus), "-m", str(megabytes),
-            "-object", f"memory-backend-memfd,id=m0,size={megabytes}M,share=on",
+            "-cpu", "max", "-smp", str(cpus), "-m", memory,
+            "-object", f"memory-backend-memfd,id=m0,size={memory},share=on",
             "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on",
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
             "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
             *nic.args(stage.path(nic.socket), mac),
         ]
+        if incoming:
+            argv += ["-incoming", incoming]
         self.process = stage.add(Process(stage.unique(name), argv, stage.folder))
 
     def qmp(self, command: str, **arguments: Any) -> Any:
@@ -111,6 +117,27 @@ class QemuGuest(Guest):
             return connection.execute(command, **arguments)
         finally:
             connection.close()
+
+    def migrate(self, successor: "QemuGuest", uri: str, timeout: float = 60) -> float:
+        """Move the guest to a QEMU that waits for it at this address, while it runs.
+
+        Whoever controlled the guest goes on with the successor. Returns when the guest was
+        stopped, as a time.monotonic().
+        """
+        self.qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 30, "downtime-limit": 300})
+        started = time.monotonic()
+        self.qmp("migrate", uri=uri)
+
+        def ended() -> Any:
+            answer = self.qmp("query-migrate")
+            return answer if answer.get("status") in ("completed", "failed") else None
+
+        answer = wait_until(ended, timeout, "the end of the migration")
+        if answer["status"] != "completed":
+            raise ProcessError(f"{self.process.name}: migration: {answer}")
+        wait_until(lambda: successor.qmp("query-status")["running"], 10, "the successor to run")
+        successor.take_over(self)
+        return started + (answer["total-time"] - answer["downtime"]) / 1000
 
     def reboot(self, timeout: float = 60) -> None:
         """Let the guest reboot itself, and wait until it is back."""
