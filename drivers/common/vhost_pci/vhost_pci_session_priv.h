@@ -183,8 +183,10 @@ void session_stop_rings(struct vhost_pci_session *session);
 void session_remap_rings(struct vhost_pci_session *session);
 /**@}*/
 
-/** Whether memory of the front-end's was found to be gone: that of the table in force, of the log, of
- * the areas for chains under way. */
+/**
+ * Whether memory of the front-end's was found to be gone: that of the table in force, of the log,
+ * of the areas for chains under way.
+ */
 bool session_mem_is_lost(const struct vhost_pci_session *session);
 
 /**
