@@ -376,6 +376,53 @@ test_reset_owner_stops_rings_and_keeps_the_rest(void **state)
 }
 
 static void
+test_device_reset_forgets_the_rings_and_keeps_the_rest(void **state)
+{
+	struct session_peer *peer = *state;
+	const struct vhost_pci_mem *mem = vhost_pci_session_mem(peer->session);
+	uint64_t features = vhost_pci_session_features(peer->session);
+	unsigned int nb_fds = test_nb_fds();
+	unsigned int i;
+
+	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_STATUS, 15), 0);
+	assert_int_equal(peer_send_none(peer, VHOST_USER_RESET_DEVICE), 0);
+	assert_false(peer->ready);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(peer_mode(peer, i), VHOST_PCI_VRING_OFF);
+		assert_false(peer_vring(peer, i)->enabled);
+		assert_false(peer_vring(peer, i)->addr_set);
+	}
+	/* A kick and a call fd of each. */
+	assert_int_equal(test_nb_fds(), nb_fds - 4);
+	assert_int_equal(vhost_pci_session_status(peer->session), 0);
+	assert_ptr_equal(vhost_pci_session_mem(peer->session), mem);
+	assert_true(vhost_pci_session_features(peer->session) == features);
+}
+
+static void
+test_device_is_set_up_after_its_reset(void **state)
+{
+	struct session_peer *peer = *state;
+
+	assert_int_equal(peer_send_none(peer, VHOST_USER_RESET_DEVICE), 0);
+	peer_up(peer);
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
+}
+
+static void
+test_device_reset_needs_its_feature(void **state)
+{
+	struct session_peer *peer = *state;
+
+	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_PROTOCOL_FEATURES,
+					 PEER_PROTOCOL_TAKEN &
+							 ~VHOST_USER_PROTOCOL_MASK(RESET_DEVICE)),
+			0);
+	assert_int_equal(peer_send_none(peer, VHOST_USER_RESET_DEVICE), -EPROTO);
+	assert_true(peer->ready);
+}
+
+static void
 test_second_owner_message_is_harmless(void **state)
 {
 	struct session_peer *peer = *state;
@@ -413,6 +460,9 @@ static const struct CMUnitTest tests[] = {
 	PEER_TEST(test_mtu_out_of_range),
 	PEER_TEST(test_mtu_that_the_owner_refuses),
 	UP_TEST(test_reset_owner_stops_rings_and_keeps_the_rest),
+	UP_TEST(test_device_reset_forgets_the_rings_and_keeps_the_rest),
+	UP_TEST(test_device_is_set_up_after_its_reset),
+	UP_TEST(test_device_reset_needs_its_feature),
 	UP_TEST(test_second_owner_message_is_harmless),
 };
 

@@ -142,13 +142,13 @@ void vhost_pci_session_reset(struct vhost_pci_session *session);
  *		here. Fds that are not kept are closed before the function returns, in all cases.
  * @param[out] reply Filled where 1 is returned.
  * @return 1: send @p reply. 0: nothing to send. VHOST_PCI_SESSION_LATER: nothing yet, and no
- *	   message may be handled before vhost_pci_session_late_reply() has one. Negative: close the connection; the errno is the
- *	   codec's for a malformed message (see vhost_pci_codec.h), -EOPNOTSUPP for one that is
- *	   unknown or not served, -EPROTO for one whose feature was not negotiated, -EBUSY for a
- *	   change of what is in use, -EINVAL for bad contents, -EFAULT for a ring outside of the
- *	   memory, -EEXIST, -ENOENT and -E2BIG of regions, -ECONNABORTED where the specification
- *	   asks for it, -EPERM for memory that can be cut short where that is not allowed, or the
- *	   errno of what failed.
+ *	   message may be handled before vhost_pci_session_late_reply() has one. Negative:
+ *	   close the connection; the errno is the codec's for a malformed message (see
+ *	   vhost_pci_codec.h), -EOPNOTSUPP for one that is unknown or not served, -EPROTO for one
+ *	   whose feature was not negotiated, -EBUSY for a change of what is in use, -EINVAL for
+ *	   bad contents, -EFAULT for a ring outside of the memory, -EEXIST, -ENOENT and -E2BIG of
+ *	   regions, -ECONNABORTED where the specification asks for it, -EPERM for memory that can
+ *	   be cut short where that is not allowed, or the errno of what failed.
  *
  * With VHOST_USER_PROTOCOL_F_REPLY_ACK and need_reply, a well-formed message that is refused is
  * answered by a non-zero u64 and the connection goes on, unless its reply has a payload of its

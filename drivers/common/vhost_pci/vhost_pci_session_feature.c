@@ -134,6 +134,25 @@ session_reset_owner(struct vhost_pci_session *session, struct vhost_pci_msg *msg
 }
 
 int
+session_reset_device(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
+		struct vhost_pci_msg *reply)
+{
+	unsigned int i;
+
+	(void)msg;
+	(void)reply;
+	/* "disable all rings and reset all internal device state to the initial state, ready to be
+	 * reinitialized. The back-end retains ownership of the device": of its memory as well, and
+	 * of what both sides have agreed on.
+	 */
+	for (i = 0; i < session->nb_vrings; i++)
+		session_ring_reset(session, &session->vrings[i]);
+	session->status = 0;
+	session_inband_update(session);
+	return 0;
+}
+
+int
 session_set_status(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {

@@ -109,8 +109,8 @@ typedef int session_handler_t(struct vhost_pci_session *session, struct vhost_pc
 /** Messages about features and the device as a whole. */
 session_handler_t session_get_features, session_set_features, session_get_protocol_features,
 		session_set_protocol_features, session_get_queue_num, session_set_owner,
-		session_reset_owner, session_set_status, session_get_status, session_send_rarp,
-		session_net_set_mtu;
+		session_reset_owner, session_reset_device, session_set_status, session_get_status,
+		session_send_rarp, session_net_set_mtu;
 
 /** Messages about memory. */
 session_handler_t session_set_mem_table, session_get_max_mem_slots, session_add_mem_reg,

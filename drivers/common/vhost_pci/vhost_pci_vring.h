@@ -193,7 +193,7 @@ struct vhost_pci_vring {
 	int kick_fd;         /**< -1: none, the ring is polled. Owned. */
 	struct vhost_pci_notifier call;
 	struct vhost_pci_notifier err;
-	int broken_fd; /**< Wakes control: the ring is broken, or see is_inband; not owned; -1: none. */
+	int broken_fd; /**< Wakes control: broken, or see is_inband; not owned; -1: none. */
 };
 
 /** Whether a ring moves data towards the peer or away from it: its Tx is a dequeue for us. */
