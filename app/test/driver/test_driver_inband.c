@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 The vhost-pci authors
+ */
+
+/* Kicks that are messages, and are answered when the application has received the packets. */
+
+#include "driver_rig.h"
+
+/** The vring that the front-end sends on. */
+#define TRANSMITQ 1
+
+static const struct rig_conf plain;
+
+static void
+open_inband(struct rig *rig, const struct rig_variant *variant)
+{
+	struct tfe_dev_conf conf;
+
+	rig_init(rig);
+	rig_port_open(rig, &plain);
+	conf = rig_dev_conf(rig, variant);
+	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_BACKEND_REQ) |
+			TFE_BIT(TFE_VU_PROTOCOL_F_INBAND_NOTIFICATIONS);
+	rig_connect(rig, &conf);
+	rig_netqs(rig, 2048, NULL);
+}
+
+static void
+send_frame(struct rig *rig, uint8_t frame[64])
+{
+	tfe_frame_build(frame, 64, 1, 1);
+	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, 64), 0);
+}
+
+/* The reply comes after the packet was received, and messages go on after it. */
+static void
+test_kick(void **state)
+{
+	struct tfe_vu_vring_state kick = { .index = TRANSMITQ };
+	struct tfe_msg msg;
+	struct rte_mbuf *m;
+	uint8_t frame[64];
+	uint64_t features;
+	struct rig rig;
+	unsigned int i;
+
+	open_inband(&rig, *state);
+	for (i = 0; i < 20; i++) {
+		send_frame(&rig, frame);
+		tfe_msg_init(&msg, TFE_VU_VRING_KICK, &kick, sizeof(kick));
+		msg.hdr.flags |= TFE_VU_NEED_REPLY;
+		assert_int_equal(tfe_conn_send(&rig.dev.conn, &msg), 0);
+		rig_rx(&rig, 0, &m, 1);
+		rig_check_mbuf(m, frame, sizeof(frame));
+		rte_pktmbuf_free(m);
+		assert_int_equal(tfe_conn_recv(&rig.dev.conn, &msg), 0);
+		assert_int_equal(msg.hdr.request, TFE_VU_VRING_KICK);
+		assert_int_equal(msg.u64, 0);
+	}
+	assert_int_equal(tfe_req_get_features(&rig.dev.conn, &features), 0);
+	rig_fini(&rig);
+}
+
+/* An application need not poll: the front-end does not stand still for ever. */
+static void
+test_nobody_polls(void **state)
+{
+	struct rte_mbuf *m;
+	uint8_t frame[64];
+	struct rig rig;
+
+	open_inband(&rig, *state);
+	send_frame(&rig, frame);
+	rig.dev.conn.need_reply = true;
+	assert_int_equal(tfe_req_vring_kick(&rig.dev.conn, TRANSMITQ), 0);
+	rig_rx(&rig, 0, &m, 1);
+	rig_check_mbuf(m, frame, sizeof(frame));
+	rte_pktmbuf_free(m);
+	rig_fini(&rig);
+}
+
+/* A front-end, or a port, that goes while a reply is owed. */
+static void
+test_gone_before_the_reply(void **state)
+{
+	struct tfe_vu_vring_state kick = { .index = TRANSMITQ };
+	struct tfe_msg msg;
+	uint8_t frame[64];
+	struct rig rig;
+	bool port_first;
+
+	for (port_first = false;; port_first = true) {
+		open_inband(&rig, *state);
+		send_frame(&rig, frame);
+		tfe_msg_init(&msg, TFE_VU_VRING_KICK, &kick, sizeof(kick));
+		msg.hdr.flags |= TFE_VU_NEED_REPLY;
+		assert_int_equal(tfe_conn_send(&rig.dev.conn, &msg), 0);
+		if (port_first) {
+			rig_port_close(&rig);
+		} else {
+			rig_disconnect(&rig);
+			rig_wait_link(&rig, false);
+		}
+		rig_fini(&rig);
+		if (port_first)
+			break;
+	}
+}
+
+static const struct CMUnitTest tests[] = {
+	RIG_TEST(test_kick, split),
+	RIG_TEST(test_kick, packed),
+	RIG_TEST(test_kick, split_event),
+	RIG_TEST(test_kick, packed_event),
+	RIG_TEST(test_nobody_polls, split),
+	RIG_TEST(test_gone_before_the_reply, split),
+};
+
+REGISTER_TEST_GROUP(driver_inband_autotest, tests, rig_group_setup, rig_group_teardown);
