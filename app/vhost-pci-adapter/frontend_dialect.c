@@ -91,10 +91,10 @@ frontend_dialect_handle(struct frontend *frontend, const struct vhost_pci_msg *m
 		struct vhost_pci_msg *reply)
 {
 	static const frontend_dialect_fn handlers[] = {
-		[VHOST_USER_GET_CONN_ID - VHOST_USER_GET_CONN_ID] = get_conn_id,
-		[VHOST_USER_SET_DEV_INFO - VHOST_USER_GET_CONN_ID] = set_dev_info,
-		[VHOST_USER_SET_PEER_CONNECTION - VHOST_USER_GET_CONN_ID] = set_peer_connection,
+		[VHOST_USER_GET_CONN_ID] = get_conn_id,
+		[VHOST_USER_SET_DEV_INFO] = set_dev_info,
+		[VHOST_USER_SET_PEER_CONNECTION] = set_peer_connection,
 	};
 
-	return handlers[msg->hdr.request - VHOST_USER_GET_CONN_ID](frontend, msg, reply);
+	return handlers[msg->hdr.request](frontend, msg, reply);
 }

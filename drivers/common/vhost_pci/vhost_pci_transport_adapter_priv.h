@@ -118,7 +118,7 @@ enum vhost_pci_adp_state adp_set_state(struct vhost_pci_adp *adp, enum vhost_pci
 void adp_notify_device(struct vhost_pci_adp *adp);
 
 /** Make the back-end channel; as the open_channel of struct vhost_pci_transport_ops. */
-int adp_channel_open(struct vhost_pci_adp *adp, struct vhost_pci_transport **channel);
+int adp_channel_open(struct vhost_pci_adp *adp, struct vhost_pci_transport **transport);
 
 /** A reply of the front-end has come for the channel; one that nobody waits for is dropped. */
 void adp_channel_reply(struct vhost_pci_adp *adp, const struct vhost_pci_msg *msg);

@@ -645,12 +645,12 @@ vhost_pci_unix_transport_create(int fd, struct vhost_pci_transport **transport)
 }
 
 void
-vhost_pci_unix_set_dialect(struct vhost_pci_transport *base, uint64_t conn_id)
+vhost_pci_unix_set_dialect(struct vhost_pci_transport *transport, uint64_t conn_id)
 {
-	struct unix_transport *transport = (struct unix_transport *)base;
+	struct unix_transport *own = (struct unix_transport *)transport;
 
-	transport->dialect = true;
-	transport->conn_id = conn_id;
+	own->dialect = true;
+	own->conn_id = conn_id;
 }
 
 int
