@@ -102,7 +102,7 @@ step()
 }
 
 # How the fuzz targets are built; what libFuzzer needs in all objects is given to the compiler.
-# shellcheck disable=SC2034 # the scripts use it
+# shellcheck disable=SC2034,SC2054 # the scripts use it; a comma is meson's
 fuzz_options=(-Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link -Doptimization=1
 	-Db_sanitize=address,undefined -Db_lundef=false)
 
