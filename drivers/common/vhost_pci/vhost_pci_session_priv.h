@@ -20,6 +20,7 @@
 struct session_ring {
 	uint32_t num;                   /**< Of SET_VRING_NUM; 0: not known. */
 	bool base_set;                  /**< SET_VRING_BASE was seen, or the ring was stopped. */
+	bool stopped;                   /**< GET_VRING_BASE was seen, and no new base since. */
 	bool loaded;                    /**< The vring's indexes are valid since its start. */
 	bool error_seen;                /**< That it broke was logged and counted. */
 	bool call_due;                  /**< A call may have been lost: see call_if_due(). */

@@ -118,7 +118,8 @@ bool
 session_ring_awaits_kick(const struct vhost_pci_session *session, const struct vhost_pci_vring *vr)
 {
 	return session_has_protocol(session, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS) &&
-			!vr->started && vr->enabled && all_known(session, vr);
+			!vr->started && !session->rings[vr->index].stopped && vr->enabled &&
+			all_known(session, vr);
 }
 
 /** Set the indexes of a vring that is about to start. */
@@ -372,6 +373,7 @@ session_set_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *
 	session_ring_pause(session, vr);
 	vr->base = msg->payload.state.num;
 	ring->base_set = true;
+	ring->stopped = false;
 	ret = session_ring_map(session, vr);
 	session_ring_resume(session, vr);
 	return ret;
@@ -387,6 +389,7 @@ session_get_vring_base(struct vhost_pci_session *session, struct vhost_pci_msg *
 		return -EINVAL;
 	session_ring_pause(session, vr);
 	session_ring_stop(session, vr);
+	session->rings[vr->index].stopped = true;
 	session_ring_resume(session, vr);
 	vhost_pci_codec_make_reply(reply, msg->hdr.request, sizeof(reply->payload.state));
 	reply->payload.state.index = vr->index;
