@@ -67,7 +67,7 @@ offer(struct ring *ring, uint16_t nb, uint32_t len)
 static struct vhost_pci_chain
 take(struct ring *ring)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 
 	assert_int_equal(ring_next(ring, &chain, VHOST_PCI_DEQUEUE), 1);
 	return chain;
@@ -410,9 +410,9 @@ leave_some(struct ring *ring)
 		struct ring ring; \
 \
 		(void)state; \
-		open_both(&ring, &area, &conf); \
+		open_both(&ring, &area, &(conf)); \
 		leave_some(&ring); \
-		statement; \
+		(statement); \
 		assert_int_equal(begin(&ring, &area), -EINVAL); \
 		assert_null(ring.vr->inflight); \
 		close_both(&ring, &area); \

@@ -40,6 +40,7 @@ take(struct ring *ring, struct vhost_pci_chain *chain)
 {
 	int id = ring_offer_one(ring, RING_LOW_GPA, 100, false);
 
+	memset(chain, 0, sizeof(*chain));
 	assert_true(id >= 0);
 	vhost_pci_ring_begin(ring->vr);
 	assert_int_equal(ring_next(ring, chain, VHOST_PCI_DEQUEUE), 1);
@@ -164,7 +165,7 @@ test_share(void **state)
 	const struct ring_conf *conf = *state;
 	struct vhost_pci_lent *lent[SIZE];
 	struct vhost_pci_chain chain;
-	uint32_t id[SIZE];
+	uint32_t id[SIZE] = { 0 };
 	struct ring ring;
 	unsigned int i;
 

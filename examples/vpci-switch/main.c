@@ -33,6 +33,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <rte_ring_elem.h>
 
 #define BURST_PACKETS   32
 #define QUEUE_SLOTS     256
@@ -42,8 +43,11 @@
 #define MAX_NEWS        128
 #define STATION_SECONDS 300
 
-/** What the interrupt thread tells the polling thread, as the pointer that goes through a ring. */
-#define NEWS(port_id, is_new) ((void *)(uintptr_t)((port_id) << 1 | (is_new)))
+/** What the interrupt thread tells the polling thread: 4 bytes, as rings carry. */
+struct news {
+	uint16_t port_id;
+	uint16_t is_new; /* Or going. */
+};
 
 /** A port of the switch. */
 struct port {
@@ -63,7 +67,7 @@ static struct port ports[RTE_MAX_ETHPORTS];
 static struct station stations[MAX_STATIONS];
 static struct rte_hash *addresses;
 static struct rte_mempool *pool;
-static struct rte_ring *news;
+static struct rte_ring *news; /* Of struct news. */
 static volatile sig_atomic_t stop;
 
 static void
@@ -77,9 +81,11 @@ on_signal(int number)
 static int
 on_port_event(uint16_t port_id, enum rte_eth_event_type type, void *arg, void *ret)
 {
+	struct news one = { port_id, type == RTE_ETH_EVENT_NEW };
+
 	(void)arg;
 	(void)ret;
-	if (rte_ring_enqueue(news, NEWS(port_id, type == RTE_ETH_EVENT_NEW)) != 0)
+	if (rte_ring_enqueue_elem(news, &one, sizeof(one)) != 0)
 		fprintf(stderr, "port %u: too much at once, it is left out\n", port_id);
 	return 0;
 }
@@ -161,15 +167,13 @@ remove_port(uint16_t port_id)
 static void
 handle_news(void)
 {
-	uint16_t port_id;
-	void *one = NULL;
+	struct news one = { 0 };
 
-	while (rte_ring_dequeue(news, &one) == 0) {
-		port_id = (uint16_t)((uintptr_t)one >> 1);
-		if (((uintptr_t)one & 1) != 0)
-			add_port(port_id);
+	while (rte_ring_dequeue_elem(news, &one, sizeof(one)) == 0) {
+		if (one.is_new)
+			add_port(one.port_id);
 		else
-			remove_port(port_id);
+			remove_port(one.port_id);
 	}
 	fflush(stdout);
 }
@@ -276,7 +280,8 @@ make_tables(void)
 	addresses = rte_hash_create(&parameters);
 	if (addresses == NULL)
 		return "a table of stations";
-	news = rte_ring_create("news", MAX_NEWS, (int)rte_socket_id(), RING_F_SC_DEQ);
+	news = rte_ring_create_elem("news", sizeof(struct news), MAX_NEWS, (int)rte_socket_id(),
+			RING_F_SC_DEQ);
 	if (news == NULL)
 		return "a ring";
 	return NULL;
