@@ -163,7 +163,7 @@ static void
 test_share(void **state)
 {
 	const struct ring_conf *conf = *state;
-	struct vhost_pci_lent *lent[SIZE];
+	struct vhost_pci_lent *lent[SIZE] = { NULL };
 	struct vhost_pci_chain chain;
 	uint32_t id[SIZE] = { 0 };
 	struct ring ring;
