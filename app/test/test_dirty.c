@@ -97,7 +97,7 @@ desc_gpa(const struct log *log, uint16_t slot)
 static void
 fill_one(struct log *log, uint32_t len)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 
 	vhost_pci_ring_begin(log->ring.vr);
 	assert_int_equal(ring_next(&log->ring, &chain, VHOST_PCI_ENQUEUE), 1);
@@ -145,7 +145,7 @@ test_buffer_across_regions(void **state)
 static void
 test_nothing_is_marked_that_was_read(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct log log;
 
 	log_open(&log, *state);
@@ -227,7 +227,7 @@ test_pages_beyond_the_log(void **state)
 static void
 test_told_once_per_burst(void **state)
 {
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 	struct log log;
 	unsigned int i;
 

@@ -105,7 +105,7 @@ pass_packet(struct session_peer *peer)
 	struct vring_avail *avail = (void *)(peer->memory + PEER_AVAIL);
 	struct vhost_pci_vring *vr = peer_vring(peer, 0);
 	const unsigned int kind = vhost_pci_vring_kind(vr);
-	struct vhost_pci_chain chain;
+	struct vhost_pci_chain chain = { 0 };
 
 	*desc = (struct vring_desc){ .addr = BUF_GPA, .len = 64, .flags = VRING_DESC_F_WRITE };
 	avail->ring[avail->idx % PEER_RING_SIZE] = 0;
