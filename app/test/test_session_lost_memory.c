@@ -22,7 +22,7 @@
 static unsigned int nb_warnings;
 static char warning[256];
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 sink(enum vhost_pci_log_level level, const char *format, va_list args)
 {
 	if (level != VHOST_PCI_LOG_WARNING)

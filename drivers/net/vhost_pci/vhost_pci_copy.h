@@ -26,12 +26,17 @@
 		memcpy((dst) + (len) - (nb), (src) + (len) - (nb), (nb)); \
 	} while (0)
 
-/** Copy bytes that do not overlap. */
+/**
+ * Copy bytes.
+ *
+ * A peer that no correct driver is may have lent the very memory that it wants to be written to:
+ * the copy is then garbage, which it has asked for, but no harm.
+ */
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_copy(uint8_t *dst, const uint8_t *src, uint32_t len)
 {
 	if (len > VHOST_PCI_COPY_INLINE || vhost_pci_unlikely(len < 8))
-		memcpy(dst, src, len);
+		memmove(dst, src, len);
 	else if (len > 128)
 		VHOST_PCI_COPY_ENDS(dst, src, len, 128);
 	else if (len > 64)
