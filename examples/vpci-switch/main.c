@@ -178,17 +178,28 @@ handle_news(void)
 	fflush(stdout);
 }
 
+/** An address as the key of the table, which is read by words. */
+static uint64_t
+key_of(const struct rte_ether_addr *address)
+{
+	uint64_t key = 0;
+
+	memcpy(&key, address, sizeof(*address));
+	return key;
+}
+
 /** Remember where a packet's sender is. */
 static void
 learn(const struct rte_ether_addr *address, uint16_t port_id, uint64_t now)
 {
+	const uint64_t key = key_of(address);
 	int slot;
 
 	if (!rte_is_unicast_ether_addr(address))
 		return;
-	slot = rte_hash_lookup(addresses, address);
+	slot = rte_hash_lookup(addresses, &key);
 	if (slot < 0)
-		slot = rte_hash_add_key(addresses, address);
+		slot = rte_hash_add_key(addresses, &key);
 	/* A table that is full forgets nobody: what it does not know is flooded. */
 	if (slot < 0)
 		return;
@@ -200,12 +211,13 @@ learn(const struct rte_ether_addr *address, uint16_t port_id, uint64_t now)
 static uint16_t
 find(const struct rte_ether_addr *address, uint64_t now)
 {
-	int slot = rte_is_unicast_ether_addr(address) ? rte_hash_lookup(addresses, address) : -1;
+	const uint64_t key = key_of(address);
+	int slot = rte_is_unicast_ether_addr(address) ? rte_hash_lookup(addresses, &key) : -1;
 
 	if (slot < 0)
 		return RTE_MAX_ETHPORTS;
 	if (now - stations[slot].heard > STATION_SECONDS * rte_get_tsc_hz()) {
-		rte_hash_del_key(addresses, address);
+		rte_hash_del_key(addresses, &key);
 		return RTE_MAX_ETHPORTS;
 	}
 	return ports[stations[slot].port].in_use ? stations[slot].port : RTE_MAX_ETHPORTS;
@@ -268,7 +280,7 @@ make_tables(void)
 	const struct rte_hash_parameters parameters = {
 		.name = "stations",
 		.entries = MAX_STATIONS,
-		.key_len = RTE_ETHER_ADDR_LEN,
+		.key_len = sizeof(uint64_t),
 		.hash_func = rte_jhash,
 		.socket_id = (int)rte_socket_id(),
 	};
