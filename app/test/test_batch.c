@@ -47,7 +47,7 @@ taker(const struct batch_conf *conf, enum vhost_pci_dir dir)
 	vhost_pci_take_fn_t take;
 
 	if (!vhost_pci_isa_supported(conf->isa)) {
-		print_message("this processor or build is without %s\n",
+		print_message("# this processor or build is without %s\n",
 				vhost_pci_isa_name(conf->isa));
 		skip();
 	}
