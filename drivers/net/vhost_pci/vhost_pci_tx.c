@@ -83,7 +83,7 @@ tx_write(struct tx_cursor *cursor, const uint8_t *src, uint32_t len)
 			continue;
 		}
 		part = RTE_MIN(cursor->seg->len - cursor->offset, len);
-		/* What is sent may be lent by the peer itself, and overlap; see vhost_pci_copy(). */
+		/* What is sent may be the peer's own, and overlap; see vhost_pci_copy(). */
 		memmove(cursor->seg->va + cursor->offset, src, part);
 		cursor->offset += part;
 		src += part;
