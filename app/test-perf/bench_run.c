@@ -270,14 +270,27 @@ count_planned(const struct bench_conf *conf, const struct bench_selection *selec
 	return nb * conf->rounds;
 }
 
-int
-bench_run_all(const struct bench_conf *conf, const struct bench_selection *selection,
-		struct bench_output *output)
+/**
+ * Whether a point has contenders whose ports send packets by their address: our driver lends
+ * nothing for the rest of the life of a process that has had such a port.
+ */
+static bool
+ends_lending(const struct bench_selection *selection, const struct bench_point *point)
 {
-	struct progress progress = {
-		.begin_ns = tfe_now_ns(),
-		.nb_planned = count_planned(conf, selection),
-	};
+	struct bench_contender contenders[BENCH_MAX_CONTENDERS];
+	unsigned int nb = bench_plan_contenders(selection, point, contenders);
+
+	while (nb-- > 0)
+		if (contenders[nb].kind == BENCH_MEMIF || contenders[nb].kind == BENCH_HOST_SWITCH)
+			return true;
+	return false;
+}
+
+/** Measure the points of all workloads that end lending, or those that do not. */
+static int
+run_points(const struct bench_conf *conf, const struct bench_selection *selection,
+		bool ending_lending, struct progress *progress, struct bench_output *output)
+{
 	const struct bench_workload *workload;
 	struct bench_point points[MAX_POINTS];
 	unsigned int nb_points, i;
@@ -286,8 +299,24 @@ bench_run_all(const struct bench_conf *conf, const struct bench_selection *selec
 	for (workload = bench_workloads; ret == 0 && workload->name != NULL; workload++) {
 		nb_points = points_of(selection, workload, points);
 		for (i = 0; i < nb_points && ret == 0; i++)
-			ret = run_point(conf, selection, &points[i], &progress, output);
+			if (ends_lending(selection, &points[i]) == ending_lending)
+				ret = run_point(conf, selection, &points[i], progress, output);
 	}
+	return ret;
+}
+
+int
+bench_run_all(const struct bench_conf *conf, const struct bench_selection *selection,
+		struct bench_output *output)
+{
+	struct progress progress = {
+		.begin_ns = tfe_now_ns(),
+		.nb_planned = count_planned(conf, selection),
+	};
+	int ret = run_points(conf, selection, false, &progress, output);
+
+	if (ret == 0)
+		ret = run_points(conf, selection, true, &progress, output);
 	if (ret == 0 && progress.nb_planned == 0)
 		ret = -ENOENT;
 	return ret == 0 && output->nb_failed > 0 ? -EIO : ret;
