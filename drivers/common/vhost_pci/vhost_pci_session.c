@@ -55,6 +55,10 @@ static const struct dispatch dispatch[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_NET_SET_MTU] = { session_net_set_mtu, GATE_OFFERED, VHOST_USER_PROTOCOL_F_MTU },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { session_set_backend_req_fd, GATE_OFFERED,
 			VHOST_USER_PROTOCOL_F_BACKEND_REQ },
+	[VHOST_USER_GET_CONFIG] = { session_get_config, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_CONFIG },
+	[VHOST_USER_SET_CONFIG] = { session_set_config, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_CONFIG },
 	[VHOST_USER_GET_INFLIGHT_FD] = { session_get_inflight_fd, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_SET_INFLIGHT_FD] = { session_set_inflight_fd, GATE_NEGOTIATED,
@@ -214,6 +218,7 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 	session_log_reset(session);
 	session_inflight_reset(session);
 	session_channel_close(session);
+	session_config_reset(session);
 	session->kick = (struct session_kick){ .vr = NULL };
 	vhost_pci_mem_put(session->mem);
 	session->mem = NULL;

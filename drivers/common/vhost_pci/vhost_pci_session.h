@@ -18,6 +18,8 @@
 #ifndef VHOST_PCI_SESSION_H
 #define VHOST_PCI_SESSION_H
 
+#include <linux/virtio_net.h>
+
 #include "vhost_pci_codec.h"
 #include "vhost_pci_mem.h"
 #include "vhost_pci_transport.h"
@@ -187,6 +189,19 @@ void vhost_pci_session_set_admin_up(struct vhost_pci_session *session, bool up);
 void vhost_pci_session_set_peer_on(struct vhost_pci_session *session, bool on);
 
 /**
+ * Set the device's configuration space, which is all 0 before: for front-ends that leave it to the
+ * back-end. Where one has done so, and the space differs from what it was, it is told by
+ * VHOST_USER_BACKEND_CONFIG_CHANGE_MSG as soon as its channel is free.
+ *
+ * @param config In the byte order of the wire. A front-end that has written the MAC address, as a
+ *		legacy driver may and a migration does, goes on seeing its own.
+ *
+ * Clause: vhost-user, VHOST_USER_GET_CONFIG and VHOST_USER_SET_CONFIG; VIRTIO 5.1.4.
+ */
+void vhost_pci_session_set_config(struct vhost_pci_session *session,
+		const struct virtio_net_config *config);
+
+/**
  * Set the eventfd that is written to when a vring breaks or the front-end's memory is gone, after
  * which vhost_pci_session_check() is due.
  *
@@ -258,8 +273,9 @@ int vhost_pci_session_channel_fd(const struct vhost_pci_session *session);
 int vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
 
 /**
- * Send what is due on the back-end channel, as far as no answer is awaited: calls and errors that
- * the front-end wants as messages. For each, after broken_fd was written and after an answer.
+ * Send what is due on the back-end channel, as far as no answer is awaited: that the configuration
+ * space has changed, calls and errors that the front-end wants as messages. For each, after
+ * broken_fd was written and after an answer.
  *
  * The next is sent when the one before was answered: a front-end that does not read is not
  * flooded, and calls for the same ring become one.

@@ -85,13 +85,20 @@ vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_p
 	return ret;
 }
 
+/** What is due next; false: nothing. */
+static bool
+next_request(struct vhost_pci_session *session, struct vhost_pci_msg *msg)
+{
+	return session_config_next(session, msg) || session_inband_next(session, msg);
+}
+
 void
 vhost_pci_session_channel_serve(struct vhost_pci_session *session)
 {
 	struct vhost_pci_msg msg;
 
 	while (session->channel != NULL && session->channel_request == 0 &&
-			session_inband_next(session, &msg)) {
+			next_request(session, &msg)) {
 		if (session_has_protocol(session, VHOST_USER_PROTOCOL_F_REPLY_ACK))
 			msg.hdr.flags |= VHOST_USER_NEED_REPLY;
 		vhost_pci_session_channel_send(session, &msg);

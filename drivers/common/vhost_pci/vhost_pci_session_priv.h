@@ -72,6 +72,7 @@ struct vhost_pci_session {
 	bool warned_of_shrink; /**< Once is enough for all connections. */
 	int wake_fd;           /**< See vhost_pci_session_set_wake(). */
 	struct vhost_pci_session_stats stats;
+	struct virtio_net_config config; /**< The configuration space. */
 
 	/* Of the connection: all of it is forgotten by a reset. */
 	bool in_use; /**< A message was handled. */
@@ -88,6 +89,9 @@ struct vhost_pci_session {
 	struct vhost_pci_transport *channel; /**< Back-end channel; NULL: none. */
 	uint32_t channel_request;            /**< Whose reply is awaited there; 0: none. */
 	struct session_kick kick;
+	uint8_t mac[6];      /**< Of the front-end, over that of the configuration space. */
+	bool mac_written;    /**< mac is valid. */
+	bool config_changed; /**< The front-end is to be told. */
 
 	/* Of the message that is handled. */
 	uint64_t lend_until_ms; /**< When lent chains are waited for no more; 0: not yet known. */
@@ -130,6 +134,9 @@ session_handler_t session_set_backend_req_fd;
 
 /** The message that stands for a kick. */
 session_handler_t session_vring_kick;
+
+/** Messages about the configuration space. */
+session_handler_t session_get_config, session_set_config;
 
 /** The vring of a message, NULL where there is none of that index. */
 struct vhost_pci_vring *session_find_ring(struct vhost_pci_session *session, uint64_t index);
@@ -240,6 +247,17 @@ void session_inband_update(struct vhost_pci_session *session);
  * @return false: there is none.
  */
 bool session_inband_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
+
+/** Forget what a front-end wrote to the configuration space, and what it was to be told. */
+void session_config_reset(struct vhost_pci_session *session);
+
+/**
+ * Take the news that the configuration space has changed.
+ *
+ * @param[out] msg The request, without need_reply.
+ * @return false: there is none.
+ */
+bool session_config_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
 
 /** Whether a protocol feature was set by the front-end. */
 static inline bool

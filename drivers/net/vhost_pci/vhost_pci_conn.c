@@ -26,6 +26,7 @@ vhost_pci_conn_open(struct vhost_pci_port *port, struct vhost_pci_transport *tra
 {
 	int ret;
 
+	vhost_pci_port_update_config(port);
 	port->transport = transport;
 	ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_TRANSPORT, transport->event_fd,
 			vhost_pci_conn_event);

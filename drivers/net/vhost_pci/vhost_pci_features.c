@@ -17,7 +17,8 @@
  * VIRTIO_NET_F_MAC, STATUS, SPEED_DUPLEX, STANDBY: fields of the configuration space, which the
  *	front-end owns. Front-ends that have them (QEMU, virtio_user) offer them to their driver
  *	whatever we say; one that passes our features on unchanged (User Mode Linux) has no
- *	configuration space to read them from, and its driver would see a link that is down.
+ *	configuration space to read them from, and its driver would see a link that is down. MAC
+ *	and STATUS are offered where the port has such a space for it (config=1).
  * VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, CTRL_VLAN, CTRL_MAC_ADDR, CTRL_RX_EXTRA: commands of the
  *	control virtqueue, which the front-end owns and need not tell us of.
  * VIRTIO_NET_F_GSO: the deprecated sum of the HOST_TSO and ECN features; each is offered itself.
@@ -73,6 +74,10 @@ vhost_pci_features(const struct vhost_pci_port_config *config)
 		features |= UINT64_C(1) << VHOST_F_LOG_ALL;
 	if (config->max_queue_pairs > 1)
 		features |= FEATURES_MQ;
+	if (config->config)
+		features |= VHOST_PCI_FEATURE(NET_F_STATUS);
+	if (config->config && config->has_guest_mac)
+		features |= VHOST_PCI_FEATURE(NET_F_MAC);
 	return features;
 }
 
@@ -83,10 +88,16 @@ vhost_pci_protocol_features(const struct vhost_pci_port_config *config)
 			VHOST_USER_PROTOCOL_MASK(RARP) | VHOST_USER_PROTOCOL_MASK(REPLY_ACK) |
 			VHOST_USER_PROTOCOL_MASK(MTU) | VHOST_USER_PROTOCOL_MASK(BACKEND_REQ) |
 			VHOST_USER_PROTOCOL_MASK(RESET_DEVICE) |
-			VHOST_USER_PROTOCOL_MASK(INBAND_NOTIFICATIONS) |
 			VHOST_USER_PROTOCOL_MASK(CONFIGURE_MEM_SLOTS) |
 			VHOST_USER_PROTOCOL_MASK(STATUS);
 
+	if (config->inband)
+		features |= VHOST_USER_PROTOCOL_MASK(INBAND_NOTIFICATIONS);
+	/* On request: QEMU, which has a configuration space of its own for a network device, warns
+	 * of a back-end that offers one too, and 7.2.0 to 7.2.2 dereferences NULL on the way.
+	 */
+	if (config->config)
+		features |= VHOST_USER_PROTOCOL_MASK(CONFIG);
 	if (config->inflight)
 		features |= VHOST_USER_PROTOCOL_MASK(INFLIGHT_SHMFD);
 	return features;

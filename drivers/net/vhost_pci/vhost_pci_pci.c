@@ -37,6 +37,8 @@
 #define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
 #define ARG_MAC             "mac"
 #define ARG_WRITEBACK       "writeback"
+#define ARG_CONFIG          "config"
+#define ARG_GUEST_MAC       "guest-mac"
 
 /** Capabilities of a function at most: 4 bytes each, in what is left of 256. */
 #define CAPS_MAX 48
@@ -58,6 +60,8 @@ static const char *const valid_args[] = {
 	ARG_LEGACY_OL_FLAGS,
 	ARG_MAC,
 	ARG_WRITEBACK,
+	ARG_CONFIG,
+	ARG_GUEST_MAC,
 	VHOST_PCI_ZCOPY_ARG_MODE,
 	VHOST_PCI_ZCOPY_ARG_COPYBREAK,
 	NULL,
@@ -87,14 +91,12 @@ parse_queues(struct pci_args *args, const char *key, const char *value)
 }
 
 static int
-parse_mac(struct pci_args *args, const char *key, const char *value)
+parse_mac(const struct pci_args *args, const char *key, const char *value,
+		struct rte_ether_addr *mac)
 {
-	struct vhost_pci_port_config *config = &args->config;
-
-	if (value == NULL || rte_ether_unformat_addr(value, &config->mac) < 0 ||
-			!rte_is_valid_assigned_ether_addr(&config->mac))
+	if (value == NULL || rte_ether_unformat_addr(value, mac) < 0 ||
+			!rte_is_valid_assigned_ether_addr(mac))
 		return bad_arg(args, key, value, "unicast MAC address");
-	config->has_mac = true;
 	return 0;
 }
 
@@ -112,13 +114,20 @@ parse_arg(const char *key, const char *value, void *opaque)
 		{ ARG_PACKED, &config->packed },
 		{ ARG_LEGACY_OL_FLAGS, &config->legacy_ol_flags },
 		{ ARG_WRITEBACK, &args->writeback },
+		{ ARG_CONFIG, &config->config },
 	};
 	unsigned int i;
 
 	if (strcmp(key, ARG_QUEUES) == 0)
 		return parse_queues(args, key, value);
-	if (strcmp(key, ARG_MAC) == 0)
-		return parse_mac(args, key, value);
+	if (strcmp(key, ARG_MAC) == 0) {
+		config->has_mac = true;
+		return parse_mac(args, key, value, &config->mac);
+	}
+	if (strcmp(key, ARG_GUEST_MAC) == 0) {
+		config->has_guest_mac = true;
+		return parse_mac(args, key, value, &config->guest_mac);
+	}
 	if (strcmp(key, VHOST_PCI_ZCOPY_ARG_MODE) == 0 ||
 			strcmp(key, VHOST_PCI_ZCOPY_ARG_COPYBREAK) == 0)
 		return vhost_pci_zcopy_parse(args->name, key, value, config);
@@ -377,6 +386,7 @@ pci_probe(struct rte_pci_driver *driver, struct rte_pci_device *dev)
 			.max_queue_pairs = VHOST_PCI_MAX_QUEUE_PAIRS,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
+			.inband = true,
 			.copybreak = VHOST_PCI_ZCOPY_COPYBREAK,
 			.removable = true,
 		},
@@ -427,4 +437,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vhost_pci,
 		ARG_QUEUES "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
 			   "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
 			   "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
-			   "=<addr> " ARG_WRITEBACK "=<0|1>");
+			   "=<addr> " ARG_WRITEBACK "=<0|1> " ARG_CONFIG "=<0|1> " ARG_GUEST_MAC
+			   "=<addr>");

@@ -11,6 +11,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <linux/virtio_net.h>
+
+#include <rte_byteorder.h>
 #include <rte_malloc.h>
 
 #include "vhost_pci_compat.h"
@@ -141,6 +144,25 @@ vhost_pci_port_update_link(struct vhost_pci_port *port)
 }
 
 void
+vhost_pci_port_update_config(struct vhost_pci_port *port)
+{
+	bool up = port->started && port->admin_up;
+	struct virtio_net_config space = {
+		.status = rte_cpu_to_le_16(up ? VIRTIO_NET_S_LINK_UP : 0),
+		.max_virtqueue_pairs = rte_cpu_to_le_16(port->config.max_queue_pairs),
+	};
+
+	if (!port->config.config)
+		return;
+	if (port->transport == NULL)
+		port->space_mtu = port->app_mtu;
+	space.mtu = rte_cpu_to_le_16(port->space_mtu);
+	if (port->config.has_guest_mac)
+		memcpy(space.mac, port->config.guest_mac.addr_bytes, sizeof(space.mac));
+	vhost_pci_session_set_config(port->session, &space);
+}
+
+void
 vhost_pci_port_set_state(struct vhost_pci_port *port, bool started, bool admin_up)
 {
 	port->started = started;
@@ -149,6 +171,7 @@ vhost_pci_port_set_state(struct vhost_pci_port *port, bool started, bool admin_u
 	if (port->door->state_changed != NULL)
 		port->door->state_changed(port);
 	vhost_pci_port_update_link(port);
+	vhost_pci_port_update_config(port);
 	vhost_pci_intr_wake_changed(port);
 	/* Who starts or stops a port knows it: events are for what one can't know. */
 	port->link_changed = false;

@@ -65,8 +65,12 @@ struct vhost_pci_port_config {
 	bool removable;       /**< The device may be taken away while it is in use. */
 	bool dialect;         /**< The vhost-pci extension may be spoken; sockets only. */
 	bool require_seals;   /**< Refuse memory whose file can be cut short. */
+	bool inband;          /**< Notifications may be messages. */
+	bool config;          /**< Front-ends may leave the configuration space to the port. */
+	bool has_guest_mac;   /**< guest_mac is set; otherwise front-ends have one of their own. */
 	bool has_mac;         /**< mac is set; otherwise a random one is made. */
 	struct rte_ether_addr mac;
+	struct rte_ether_addr guest_mac; /**< In the configuration space. */
 };
 
 /** What wakes a port's control, in the order in which it is looked at. */
@@ -150,6 +154,7 @@ struct vhost_pci_port {
 	bool queue_changed;  /**< Queue state event to be delivered. */
 	uint16_t app_mtu;    /**< The application's, which is in force without the front-end's. */
 	uint16_t peer_mtu;   /**< From NET_SET_MTU; 0: none. */
+	uint16_t space_mtu;  /**< In the configuration space, of one connection. */
 	bool ptypes_wanted;  /**< The application has asked for packet types, or for none. */
 	uint32_t ptype_mask; /**< Layers of the packet type to be set. */
 	uint32_t *shown;     /**< What is known of each vring's state; see vring_state(). */
@@ -195,6 +200,12 @@ vhost_pci_port_unlock(struct vhost_pci_port *port)
  * link follow. Port locked; an application thread.
  */
 void vhost_pci_port_set_state(struct vhost_pci_port *port, bool started, bool admin_up);
+
+/**
+ * Let the configuration space follow the port: its link, and before a connection its MTU, which
+ * "the device MUST NOT modify once it has been set" (VIRTIO 5.1.4.1). Port locked.
+ */
+void vhost_pci_port_update_config(struct vhost_pci_port *port);
 
 /** Let the link follow the session and the port; remembers a change for an event. Port locked. */
 void vhost_pci_port_update_link(struct vhost_pci_port *port);

@@ -38,6 +38,9 @@
 #define ARG_MAX_CLIENTS     "max-clients"
 #define ARG_STATIC_PORTS    "static-ports"
 #define ARG_CLIENT_PORT     "client-port"
+#define ARG_INBAND          "inband"
+#define ARG_CONFIG          "config"
+#define ARG_GUEST_MAC       "guest-mac"
 
 #define DIALECT_VHOST_PCI "vhost-pci"
 
@@ -75,6 +78,9 @@ static const char *const valid_args[] = {
 	ARG_STATIC_PORTS,
 	ARG_CLIENT_PORT,
 	ARG_REQUIRE_SEALS,
+	ARG_INBAND,
+	ARG_CONFIG,
+	ARG_GUEST_MAC,
 	NULL,
 };
 
@@ -120,17 +126,15 @@ parse_count(const struct vdev_args *args, const char *key, const char *value, ui
 }
 
 static int
-parse_mac(struct vdev_args *args, const char *value)
+parse_mac(const struct vdev_args *args, const char *key, const char *value,
+		struct rte_ether_addr *mac)
 {
-	struct vhost_pci_port_config *config = &args->config;
-
-	if (value == NULL || rte_ether_unformat_addr(value, &config->mac) < 0 ||
-			!rte_is_valid_assigned_ether_addr(&config->mac)) {
-		DRV_LOG(ERR, "%s: " ARG_MAC "=%s is no unicast MAC address", args->name,
+	if (value == NULL || rte_ether_unformat_addr(value, mac) < 0 ||
+			!rte_is_valid_assigned_ether_addr(mac)) {
+		DRV_LOG(ERR, "%s: %s=%s is no unicast MAC address", args->name, key,
 				value == NULL ? "" : value);
 		return -EINVAL;
 	}
-	config->has_mac = true;
 	return 0;
 }
 
@@ -146,31 +150,55 @@ parse_dialect(struct vdev_args *args, const char *value)
 	return 0;
 }
 
+/** Where the value of a switch is kept; NULL for what is none. */
+static bool *
+find_switch(struct vdev_args *args, const char *key)
+{
+	struct vhost_pci_port_config *config = &args->config;
+	const struct {
+		const char *key;
+		bool *value;
+	} switches[] = {
+		{ ARG_CLIENT, &args->client },
+		{ ARG_TSO, &config->tso },
+		{ ARG_PACKED, &config->packed },
+		{ ARG_LEGACY_OL_FLAGS, &config->legacy_ol_flags },
+		{ ARG_REQUIRE_SEALS, &config->require_seals },
+		{ ARG_INBAND, &config->inband },
+		{ ARG_CONFIG, &config->config },
+	};
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(switches); i++)
+		if (strcmp(key, switches[i].key) == 0)
+			return switches[i].value;
+	return NULL;
+}
+
 /** One key and its value; a callback of VHOST_PCI_KVARGS_PROCESS(). */
 static int
 parse_arg(const char *key, const char *value, void *opaque)
 {
 	struct vdev_args *args = opaque;
 	struct vhost_pci_port_config *config = &args->config;
+	bool *flag = find_switch(args, key);
 
 	if (strcmp(key, ARG_IFACE) == 0) {
 		args->iface = value;
 		return 0;
 	}
-	if (strcmp(key, ARG_CLIENT) == 0)
-		return parse_bool(args, key, value, &args->client);
-	if (strcmp(key, ARG_TSO) == 0)
-		return parse_bool(args, key, value, &config->tso);
-	if (strcmp(key, ARG_PACKED) == 0)
-		return parse_bool(args, key, value, &config->packed);
-	if (strcmp(key, ARG_LEGACY_OL_FLAGS) == 0)
-		return parse_bool(args, key, value, &config->legacy_ol_flags);
+	if (flag != NULL)
+		return parse_bool(args, key, value, flag);
 	if (strcmp(key, ARG_DIALECT) == 0)
 		return parse_dialect(args, value);
-	if (strcmp(key, ARG_REQUIRE_SEALS) == 0)
-		return parse_bool(args, key, value, &config->require_seals);
-	if (strcmp(key, ARG_MAC) == 0)
-		return parse_mac(args, value);
+	if (strcmp(key, ARG_MAC) == 0) {
+		config->has_mac = true;
+		return parse_mac(args, key, value, &config->mac);
+	}
+	if (strcmp(key, ARG_GUEST_MAC) == 0) {
+		config->has_guest_mac = true;
+		return parse_mac(args, key, value, &config->guest_mac);
+	}
 	if (strcmp(key, ARG_MAX_CLIENTS) == 0)
 		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS, &args->max_clients);
 	if (strcmp(key, ARG_STATIC_PORTS) == 0)
@@ -185,6 +213,29 @@ parse_arg(const char *key, const char *value, void *opaque)
 		return parse_count(args, key, value, VHOST_PCI_MAX_QUEUE_PAIRS,
 				&config->max_queue_pairs);
 	return parse_count(args, key, value, VHOST_PCI_VRING_MAX_SIZE, &config->max_queue_size);
+}
+
+/** Settle what is said of a listener with many front-ends. */
+static int
+check_listener(struct vdev_args *args)
+{
+	if (args->nb_static == 0)
+		args->nb_static = args->max_clients;
+	if (args->client && args->max_clients > 1) {
+		DRV_LOG(ERR,
+				"%s: " ARG_CLIENT "=1 has no listener that " ARG_MAX_CLIENTS
+				" could be of",
+				args->name);
+		return -EINVAL;
+	}
+	if (args->nb_static > args->max_clients || args->client_port >= args->max_clients) {
+		DRV_LOG(ERR,
+				"%s: " ARG_STATIC_PORTS " or " ARG_CLIENT_PORT
+				" is more than " ARG_MAX_CLIENTS "=%u has",
+				args->name, args->max_clients);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static int
@@ -206,23 +257,12 @@ parse_args(struct vdev_args *args, const struct rte_kvargs *kvlist)
 		DRV_LOG(ERR, "%s: " ARG_IFACE "=<path of the socket> is missing", args->name);
 		return -EINVAL;
 	}
-	if (args->nb_static == 0)
-		args->nb_static = args->max_clients;
-	if (args->client && args->max_clients > 1) {
-		DRV_LOG(ERR,
-				"%s: " ARG_CLIENT "=1 has no listener that " ARG_MAX_CLIENTS
-				" could be of",
+	if (args->config.has_guest_mac && !args->config.config) {
+		DRV_LOG(ERR, "%s: " ARG_GUEST_MAC " is of the space that " ARG_CONFIG "=1 offers",
 				args->name);
 		return -EINVAL;
 	}
-	if (args->nb_static > args->max_clients || args->client_port >= args->max_clients) {
-		DRV_LOG(ERR,
-				"%s: " ARG_STATIC_PORTS " or " ARG_CLIENT_PORT
-				" is more than " ARG_MAX_CLIENTS "=%u has",
-				args->name, args->max_clients);
-		return -EINVAL;
-	}
-	return 0;
+	return check_listener(args);
 }
 
 /** The name of a listener's port: that of the first, and a number. Returns 0 or -ENAMETOOLONG. */
@@ -321,6 +361,8 @@ vdev_create_shared(struct rte_vdev_device *vdev, struct vdev_args *args)
 	/* One address for each: they count up. */
 	if (args->config.has_mac)
 		args->config.mac.addr_bytes[RTE_ETHER_ADDR_LEN - 1] += args->client_port;
+	if (args->config.has_guest_mac)
+		args->config.guest_mac.addr_bytes[RTE_ETHER_ADDR_LEN - 1] += args->client_port;
 	ret = vhost_pci_ethdev_create(&vdev->device, &args->config, &vhost_pci_hub_ops, member);
 	if (ret < 0) {
 		vhost_pci_hub_ops.free(member);
@@ -361,6 +403,7 @@ vdev_probe(struct rte_vdev_device *vdev)
 			.max_queue_pairs = 1,
 			.dirty_log = true,
 			.inflight = true,
+			.inband = true,
 			.max_queue_size = VHOST_PCI_VRING_MAX_SIZE,
 			.packed = true,
 			.copybreak = VHOST_PCI_ZCOPY_COPYBREAK,
@@ -407,4 +450,6 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 			  "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
 			  "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
 			  "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI " " ARG_MAX_CLIENTS
-			  "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS "=<0|1>");
+			  "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
+			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_CONFIG "=<0|1> " ARG_GUEST_MAC
+			  "=<addr>");
