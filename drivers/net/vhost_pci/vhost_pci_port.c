@@ -342,6 +342,10 @@ port_events_init(struct vhost_pci_port *port)
 		ret = -ENOMEM;
 		goto err_close_broken;
 	}
+	/* It has come with room for 512 queues, 26 KiB; there is one fd. */
+	ret = rte_intr_event_list_update(port->intr_handle, 1);
+	if (ret < 0)
+		goto err_free_handle;
 	rte_intr_fd_set(port->intr_handle, port->epoll_fd);
 	/* EAL does not read from an fd of this type, it only calls back. */
 	rte_intr_type_set(port->intr_handle, RTE_INTR_HANDLE_EXT);

@@ -111,14 +111,7 @@ vhost_pci_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 	txq->nb_desc = nb_desc;
 	txq->is_deferred = conf->tx_deferred_start != 0;
 	txq->offloads = conf->offloads | dev->data->dev_conf.txmode.offloads;
-	txq->nb_takes = SPARE_CHAINS +
-			RTE_MIN((uint32_t)MAX_PACKET_CHAINS, (uint32_t)port->config.max_queue_size);
-	txq->takes = rte_zmalloc_socket("vhost_pci_takes", txq->nb_takes * sizeof(txq->takes[0]),
-			RTE_CACHE_LINE_SIZE, (int)socket_id);
-	if (txq->takes == NULL) {
-		rte_free(txq);
-		return -ENOMEM;
-	}
+	txq->socket_id = (int)socket_id;
 
 	vhost_pci_port_lock(port);
 	txq->vr = vhost_pci_session_vring(port->session, 2u * queue_id);
@@ -214,6 +207,29 @@ rxq_select(struct vhost_pci_rxq *rxq)
 	rxq->rx = rxq->is_stopped ? rx_nothing : vhost_pci_rx_select(rxq->vr, rxq->features);
 }
 
+/**
+ * Have room for the chains of a burst. How many one packet may take is known once the front-end
+ * has said how large its ring is: room for the largest that there can be is 150 KiB a queue.
+ */
+static void
+txq_make_takes(struct vhost_pci_txq *txq)
+{
+	uint32_t nb = SPARE_CHAINS + RTE_MIN((uint32_t)MAX_PACKET_CHAINS, (uint32_t)txq->vr->size);
+
+	/* A ring that is not mapped is not used; the next one may be of the same size. */
+	if (txq->vr->size == 0 || txq->nb_takes == nb)
+		return;
+	rte_free(txq->takes);
+	txq->nb_takes = 0;
+	txq->takes = rte_malloc_socket("vhost_pci_takes", nb * sizeof(txq->takes[0]),
+			RTE_CACHE_LINE_SIZE, txq->socket_id);
+	if (txq->takes != NULL)
+		txq->nb_takes = nb;
+	else
+		DRV_LOG(ERR, "%s: Tx queue %u: no memory for %u chains: some packets can't be sent",
+				vhost_pci_port_name(txq->port), txq->queue_id, nb);
+}
+
 static void
 txq_select(struct vhost_pci_txq *txq)
 {
@@ -244,6 +260,7 @@ vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id)
 	if (txq == NULL)
 		return;
 	txq->features = vhost_pci_session_features(port->session);
+	txq_make_takes(txq);
 	txq_select(txq);
 	/* We look for buffers when there is something to send: kicks are never wanted. */
 	if (vhost_pci_session_vring_mode(port->session, txq->vr) != VHOST_PCI_VRING_OFF)

@@ -92,7 +92,7 @@ struct vhost_pci_txq {
 	vhost_pci_tx_fn_t tx;
 	vhost_pci_take_fn_t take; /**< Of plain chains. */
 	struct vhost_pci_vring *vr;
-	struct vhost_pci_take *takes; /**< nb_takes of them. */
+	struct vhost_pci_take *takes; /**< nb_takes of them, made for the size of the ring. */
 	uint64_t features;            /**< Negotiated. */
 	uint64_t offloads;            /**< RTE_ETH_TX_OFFLOAD_*. */
 	uint32_t nb_takes;
@@ -105,6 +105,7 @@ struct vhost_pci_txq {
 	struct vhost_pci_txq_stats stats_base;
 	struct vhost_pci_vring_stats vring_base;
 	enum vhost_pci_isa isa; /**< Of take. */
+	int socket_id;          /**< Where its memory is wanted. */
 	uint16_t queue_id;
 	uint16_t nb_desc;
 	bool is_deferred;
