@@ -36,6 +36,7 @@ packages=(
 	# tests
 	libcmocka-dev libclang-rt-dev python3-pytest python3-pexpect
 	qemu-system-x86 user-mode-linux busybox-static cpio iproute2 procps
+	libunbound8 libxdp1 libcap-ng0
 	# lint
 	clang-format clang-tidy cppcheck shellcheck git
 	# documents

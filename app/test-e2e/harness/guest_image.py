@@ -33,7 +33,7 @@ class GuestImage:
     initramfs: pathlib.Path
 
 
-def _run(argv: List[str], folder: pathlib.Path) -> str:
+def run_tool(argv: List[str], folder: pathlib.Path) -> str:
     """Run a tool; its output, or ImageError."""
     try:
         done = subprocess.run(argv, cwd=folder, text=True, capture_output=True, check=False,
@@ -50,12 +50,12 @@ def _kernel_package(folder: pathlib.Path) -> pathlib.Path:
     """The package that holds a cloud kernel: named by the user, or downloaded."""
     if settings.KERNEL_PACKAGE:
         return pathlib.Path(settings.KERNEL_PACKAGE).absolute()
-    depends = _run(["apt-cache", "depends", _KERNEL_PACKAGE], folder).split()
+    depends = run_tool(["apt-cache", "depends", _KERNEL_PACKAGE], folder).split()
     names = [word for word in depends if word.startswith("linux-image-") and
              word != _KERNEL_PACKAGE]
     if not names:
         raise ImageError(f"apt knows no {_KERNEL_PACKAGE}")
-    _run(["apt-get", "download", names[0]], folder)
+    run_tool(["apt-get", "download", names[0]], folder)
     return next(folder.glob("linux-image-*.deb"))
 
 
@@ -64,7 +64,7 @@ def _unpack_kernel(target: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         folder = pathlib.Path(name)
         package = _kernel_package(folder)
-        _run(["dpkg-deb", "-x", str(package), "root"], folder)
+        run_tool(["dpkg-deb", "-x", str(package), "root"], folder)
         unpacked = folder / "unpacked"
         (unpacked / "modules").mkdir(parents=True)
         shutil.move(next((folder / "root/boot").glob("vmlinuz-*")), unpacked / "vmlinuz")
@@ -112,5 +112,5 @@ def image() -> GuestImage:
             modules.append(uml)
         initramfs = cache / _initramfs_name(modules)
         if not initramfs.exists():
-            _run([str(_SCRIPTS / "make-initramfs"), str(initramfs), *map(str, modules)], cache)
+            run_tool([str(_SCRIPTS / "make-initramfs"), str(initramfs), *map(str, modules)], cache)
         return GuestImage(kernel / "vmlinuz", initramfs)

@@ -78,4 +78,6 @@ class TapReporter:
 def install(config: pytest.Config) -> None:
     """Report in TAP on the standard output."""
     config.option.tbstyle = "short"
+    # An option of the reporter that this one takes the place of; comparisons ask for it.
+    config.option.verbose = 0
     config.pluginmanager.register(TapReporter(sys.stdout), "tap-reporter")
