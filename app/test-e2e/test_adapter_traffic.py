@@ -134,9 +134,11 @@ def test_front_end_comes_again(stage: Stage, appliance_image: GuestImage) -> Non
     daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0", "--linger=0").ready()
     front = start_front(stage, FrontEnd())
     back = start_testpmd(appliance)
+    mark = back.mark()
     front.kill()
     # The daemon unplugs the adapter, and testpmd hears that it is to go.
-    back.wait_ports([])
+    back.wait_detached(mark)
+    assert not back.ports()
     appliance.wait_adapters(0)
     front = start_front(stage, FrontEnd())
     address, = appliance.wait_adapters(1)
@@ -158,7 +160,8 @@ def test_dead_daemon_is_a_link_that_is_down(stage: Stage, appliance_image: Guest
     assert "the device is gone" in back.output(mark)
     # What is left of the adapter is unplugged by hand.
     appliance.unplug("vpci-0")
-    back.wait_ports([])
+    back.wait_detached(mark)
+    assert not back.ports()
     appliance.wait_adapters(0)
     front.kill()
 

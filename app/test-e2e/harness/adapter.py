@@ -47,6 +47,10 @@ _COUNTERS = ("RX-packets", "TX-packets", "RX-bytes", "TX-bytes", "RX-errors", "T
 #: The class code in sysfs is of no use: these are vendor and device of the adapter.
 _PCI_ID = "1af4 10f0"
 
+#: EAL options of a testpmd for its memory, and of one more beside it.
+HUGEPAGES = ("-m", "128")
+BESIDE = ("--no-huge", "-m", "96", "--file-prefix=beside")
+
 
 def missing() -> str:
     """Why there can be no adapter here, or nothing."""
@@ -98,8 +102,8 @@ def appliance_image(image: GuestImage) -> GuestImage:
 class Daemon(Process):
     """A running vhost-pci-adapter, which listens on the stage's socket."""
 
-    def __init__(self, stage: Stage, *options: str, listen: str = "s") -> None:
-        self._status = stage.path(stage.unique("status"))
+    def __init__(self, stage: Stage, *options: str, listen: str = "s", status: str = "") -> None:
+        self._status = stage.path(status or stage.unique("status"))
         argv = [DAEMON, "--log-level=debug", f"--status={self._status}", "--grace=0",
                 f"--socket-dir={stage.folder}", f"--listen={stage.path(listen)}", *options]
         super().__init__(stage.unique("daemon"), argv, stage.folder)
@@ -107,13 +111,23 @@ class Daemon(Process):
         self.listening = pathlib.Path(stage.path(listen))
 
     def ready(self) -> "Daemon":
-        """Wait until front-ends can connect."""
-        wait_until(self.listening.exists, 10, "the daemon's socket")
+        """Wait until front-ends can connect, to this one and not to what was here before."""
+        def look() -> bool:
+            try:
+                return bool(self.status())
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+
+        wait_until(look, 60, "the daemon's sockets")
         return self
 
     def adapters(self) -> List[Dict[str, Any]]:
         """What it says of each adapter."""
         return self.status()["endpoints"][0]["adapters"]
+
+    def waiting(self) -> List[Dict[str, Any]]:
+        """What it says of each front-end that has no adapter yet."""
+        return self.status()["endpoints"][0]["waiting"]
 
     def wait_state(self, state: str, number: int = 0, timeout: float = 20) -> None:
         """Wait until an adapter is in a state."""
@@ -181,10 +195,10 @@ class Machine:
 class Appliance(Guest):
     """A guest with adapters instead of virtio devices."""
 
-    def __init__(self, stage: Stage, image: GuestImage, machine: Machine) -> None:
+    def __init__(self, stage: Stage, image: GuestImage, machine: Machine, qmp: str = "") -> None:
         super().__init__()
         self.machine = machine
-        self.qmp_path = stage.path(stage.unique("appliance") + ".qmp")
+        self.qmp_path = stage.path(qmp or stage.unique("appliance") + ".qmp")
         self._own_qmp_path = stage.path(stage.unique("appliance") + ".qmp")
         argv = [
             str(_CHROOT), "qemu-system-x86_64", "-nodefaults", "-no-user-config",
@@ -229,10 +243,26 @@ class Appliance(Guest):
         """Wait until the guest sees so many adapters; their addresses."""
         wait_until(lambda: len(self.adapters()) == number, timeout,
                    f"{number} adapters in the guest", 0.1)
-        return self.adapters()
+        adapters = self.adapters()
+        for address in adapters:
+            wait_until(lambda path=f"/sys/bus/pci/devices/{address}/driver":
+                       self.try_run(f"test -e {path}")[0] == 0, timeout,
+                       f"{address} to have a driver in the guest", 0.1)
+        return adapters
+
+    def devices(self) -> List[str]:
+        """The names of the adapters in QEMU, whether somebody is behind them or not."""
+        objects = self.qmp("qom-list", path="/machine/peripheral")
+        return [entry["name"] for entry in objects if "vfio-user-pci" in entry["type"]]
+
+    def crashes(self) -> str:
+        """What the kernel says of programs that have crashed."""
+        return self.try_run("dmesg | grep -A 1 'fatal signal'")[1]
 
     def prepare(self) -> None:
         """Load the driver that hands devices to user space, and reserve hugepages."""
+        # Where a program crashes, the kernel's log says so.
+        self.run("echo 1 > /proc/sys/kernel/print-fatal-signals")
         self.run("mkdir -p /dev/shm /var/run /mnt/huge && mount -t tmpfs none /dev/shm && "
                  "echo 96 > /proc/sys/vm/nr_hugepages && mount -t hugetlbfs none /mnt/huge")
         if self.machine.driver == "vfio-pci":
@@ -268,9 +298,10 @@ class Appliance(Guest):
         return (f"/usr/lib/vhost-pci/{name} -l 0-{adapters - 1} --no-telemetry -m 128 {eal} "
                 f"{allowed} -d {_GUEST_PLUGIN} --")
 
-    def testpmd(self, *app_args: str, allow: Sequence[str] = ()) -> "ApplianceTestpmd":
+    def testpmd(self, *app_args: str, allow: Sequence[str] = (),
+                memory: Sequence[str] = HUGEPAGES) -> "ApplianceTestpmd":
         """Start a testpmd on the adapters there are, or those that are allowed."""
-        return ApplianceTestpmd(self, app_args, allow)
+        return ApplianceTestpmd(self, app_args, allow, memory)
 
 
 class ApplianceTestpmd:
@@ -281,16 +312,17 @@ class ApplianceTestpmd:
     #: For messages.
     name = "the appliance's testpmd"
 
-    def __init__(self, guest: Appliance, app_args: Sequence[str], allow: Sequence[str]) -> None:
+    def __init__(self, guest: Appliance, app_args: Sequence[str], allow: Sequence[str],
+                 memory: Sequence[str] = HUGEPAGES) -> None:
         ApplianceTestpmd._instances += 1
         self._guest = guest
         self._base = f"/run/testpmd{ApplianceTestpmd._instances}"
         devargs = f",{guest.machine.devargs}" if guest.machine.devargs else ""
         allowed = " ".join(f"-a {address}{devargs}" for address in allow)
-        eal = " ".join(guest.machine.eal_args)
+        eal = " ".join([*memory, *guest.machine.eal_args])
         guest.run(f"mkfifo {self._base}.in; (sleep 100000 > {self._base}.in) & "
                   "LD_PRELOAD=/usr/lib/vhost-pci/libstdbuf.so _STDBUF_O=L "
-                  f"/usr/bin/dpdk-testpmd --lcores 0@0,1@1 --no-telemetry -m 128 {eal} {allowed} "
+                  f"/usr/bin/dpdk-testpmd --lcores 0@0,1@1 --no-telemetry {eal} {allowed} "
                   "--log-level=pmd.net.vhost_pci:debug "
                   f"-d {_GUEST_PLUGIN} -- -i --total-num-mbufs=8192 {' '.join(app_args)} "
                   f"< {self._base}.in > {self._base}.out 2>&1 & echo $! > {self._base}.pid")
@@ -374,9 +406,14 @@ class ApplianceTestpmd:
         text = self.command("show port summary all")
         return [int(number) for number in re.findall(r"^(\d+)\s", text, re.M)]
 
-    def wait_ports(self, ports: List[int], timeout: float = 30) -> None:
-        """Wait until these are the ports there are."""
-        wait_until(lambda: self.ports() == ports, timeout, f"the ports {ports}", 0.2)
+    def wait_detached(self, mark: int, number: int = 1, timeout: float = 60) -> None:
+        """Wait until so many devices were removed since the mark.
+
+        It takes no commands meanwhile: testpmd removes them in another thread, and one that
+        shows ports would read what is freed.
+        """
+        wait_until(lambda: self.output(mark).count("Device is detached") >= number, timeout,
+                   f"the end of {number} ports of the appliance", 0.2)
 
     def attach(self, address: str) -> int:
         """Attach a device, and start its port; the number of that."""
@@ -389,5 +426,14 @@ class ApplianceTestpmd:
 
     def quit(self, timeout: float = 30) -> None:
         """Leave by the prompt."""
-        self._guest.run(f"echo quit > {self._base}.in")
+        self.begin_quit()
         wait_until(lambda: not self.running(), timeout, "the end of testpmd", 0.2)
+
+    def begin_quit(self) -> None:
+        """Give the command to leave, and wait for nothing."""
+        self._guest.run(f"echo quit > {self._base}.in")
+
+    def end(self, timeout: float = 30) -> None:
+        """Kill it, if it has not ended."""
+        self._guest.try_run(f"kill -9 $(cat {self._base}.pid)")
+        wait_until(lambda: not self.running(), timeout, "the end of testpmd", 0.1)
