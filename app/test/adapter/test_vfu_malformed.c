@@ -9,172 +9,13 @@
 #include <unistd.h>
 
 #include "test.h"
+#include "vfu_requests.h"
 #include "vfu_rig.h"
 
 #define MB UINT64_C(0x100000)
 
-/** A request that is good. */
-struct good_request {
-	uint16_t command;
-	uint32_t words[16]; /**< the payload */
-	size_t nb_bytes;
-	unsigned int nb_fds;
-	int error; /**< what a good one is answered with */
-};
-
-/** A good request of every command that a client may send. */
-static const struct good_request good_requests[] = {
-	{ VFC_DMA_MAP, { 32, 3, 0, 0, 0x100000, 0, 0x1000, 0 }, 32, 1, 0 },
-	{ VFC_DMA_UNMAP, { 24, 0, 0x100000, 0, 0x1000, 0 }, 24, 0, 0 },
-	{ VFC_GET_INFO, { 16, 0, 0, 0 }, 16, 0, 0 },
-	{ VFC_GET_REGION_INFO, { 32, 0, VFC_BAR2, 0, 0, 0, 0, 0 }, 32, 0, 0 },
-	{ VFC_GET_REGION_IO_FDS, { 16, 0, VFC_BAR0, 0 }, 16, 0, ENOTSUP },
-	{ VFC_GET_IRQ_INFO, { 16, 0, VFC_MSIX, 0 }, 16, 0, 0 },
-	{ VFC_SET_IRQS, { 20, 0x24, VFC_MSIX, 1, 2 }, 20, 2, 0 },
-	{ VFC_REGION_READ, { 0x100, 0, VFC_BAR0, 4 }, 16, 0, 0 },
-	{ VFC_REGION_WRITE, { 0x100, 0, VFC_BAR0, 4, 0 }, 20, 0, 0 },
-	{ VFC_RESET, { 0 }, 0, 0, 0 },
-	{ VFC_WRITE_MULTI, { 1, 0, 0x100, 0, VFC_BAR0, 4, 0, 0 }, 32, 0, ENOTSUP },
-	{ VFC_FEATURE, { 8, 1 << 16 | 1 }, 8, 0, ENOTTY },
-};
-
-#define NB_GOOD (sizeof(good_requests) / sizeof(good_requests[0]))
-
-/** One wrong value of one field. */
-struct bad_field {
-	uint16_t command;
-	unsigned int word; /**< of the payload */
-	uint32_t value;
-	bool is_allowed; /**< no error: the value is as good as another */
-};
-
-static const struct bad_field bad_fields[] = {
-	/* argsz, flags, offset, address, size */
-	{ VFC_DMA_MAP, 0, 0, false },
-	{ VFC_DMA_MAP, 0, 31, false },
-	{ VFC_DMA_MAP, 0, UINT32_MAX, false },
-	{ VFC_DMA_MAP, 1, 4, false },
-	{ VFC_DMA_MAP, 1, UINT32_MAX, false },
-	{ VFC_DMA_MAP, 3, UINT32_MAX, false }, /* no offset of a file */
-	{ VFC_DMA_MAP, 7, UINT32_MAX, false },
-	{ VFC_DMA_MAP, 6, 0, false },
-	/* argsz, flags, address, size */
-	{ VFC_DMA_UNMAP, 0, 23, false },
-	{ VFC_DMA_UNMAP, 0, UINT32_MAX, true },
-	{ VFC_DMA_UNMAP, 1, 1, false },
-	{ VFC_DMA_UNMAP, 1, 2, false }, /* all, and a range */
-	{ VFC_DMA_UNMAP, 4, 0, false },
-	{ VFC_DMA_UNMAP, 5, UINT32_MAX, true },
-	/* argsz, flags, num_regions, num_irqs */
-	{ VFC_GET_INFO, 0, 0, false },
-	{ VFC_GET_INFO, 0, 15, false },
-	{ VFC_GET_INFO, 0, UINT32_MAX, true },
-	{ VFC_GET_INFO, 1, 1, false },
-	{ VFC_GET_INFO, 2, 9, false },
-	{ VFC_GET_INFO, 3, 5, false },
-	/* argsz, flags, index, cap_offset, size, offset */
-	{ VFC_GET_REGION_INFO, 0, 0, false },
-	{ VFC_GET_REGION_INFO, 0, 31, false },
-	{ VFC_GET_REGION_INFO, 0, UINT32_MAX, true },
-	{ VFC_GET_REGION_INFO, 1, 4, false },
-	{ VFC_GET_REGION_INFO, 2, VFC_NB_REGIONS, false },
-	{ VFC_GET_REGION_INFO, 2, UINT32_MAX, false },
-	{ VFC_GET_REGION_INFO, 3, 32, false },
-	{ VFC_GET_REGION_INFO, 4, 1, false },
-	{ VFC_GET_REGION_INFO, 7, 1, false },
-	/* argsz, flags, index, count */
-	{ VFC_GET_REGION_IO_FDS, 0, 15, false },
-	{ VFC_GET_REGION_IO_FDS, 1, 1, false },
-	{ VFC_GET_REGION_IO_FDS, 2, VFC_NB_REGIONS, false },
-	{ VFC_GET_REGION_IO_FDS, 3, 1, false },
-	/* argsz, flags, index, count */
-	{ VFC_GET_IRQ_INFO, 0, 15, false },
-	{ VFC_GET_IRQ_INFO, 1, 1, false },
-	{ VFC_GET_IRQ_INFO, 2, VFC_NB_IRQS, false },
-	{ VFC_GET_IRQ_INFO, 2, UINT32_MAX, false },
-	{ VFC_GET_IRQ_INFO, 3, 1, false },
-	/* argsz, flags, index, start, count */
-	{ VFC_SET_IRQS, 0, 0, false },
-	{ VFC_SET_IRQS, 0, 24, false },
-	{ VFC_SET_IRQS, 1, 0, false },
-	{ VFC_SET_IRQS, 1, 0x04, false }, /* no action */
-	{ VFC_SET_IRQS, 1, 0x20, false }, /* no data */
-	{ VFC_SET_IRQS, 1, 0x26, false }, /* two kinds of data */
-	{ VFC_SET_IRQS, 1, 0x34, false }, /* two actions */
-	{ VFC_SET_IRQS, 1, 0x0c, false }, /* mask, which no type has */
-	{ VFC_SET_IRQS, 1, 0x21, false }, /* fds without wanting any */
-	{ VFC_SET_IRQS, 1, 0x22, false }, /* a list that is not there */
-	{ VFC_SET_IRQS, 1, 0x64, false },
-	{ VFC_SET_IRQS, 2, 0, false },
-	{ VFC_SET_IRQS, 2, VFC_NB_IRQS, false },
-	{ VFC_SET_IRQS, 2, UINT32_MAX, false },
-	{ VFC_SET_IRQS, 3, VFU_RIG_VECTORS - 1, false },
-	{ VFC_SET_IRQS, 3, UINT32_MAX, false },
-	{ VFC_SET_IRQS, 4, 0, false },
-	{ VFC_SET_IRQS, 4, 1, false },
-	{ VFC_SET_IRQS, 4, 3, false },
-	{ VFC_SET_IRQS, 4, UINT32_MAX, false },
-	/* offset, region, count */
-	{ VFC_REGION_READ, 0, VFU_RIG_BAR0_BYTES - 3, false },
-	{ VFC_REGION_READ, 1, UINT32_MAX, false },
-	{ VFC_REGION_READ, 2, 1, false },
-	{ VFC_REGION_READ, 2, VFC_NB_REGIONS, false },
-	{ VFC_REGION_READ, 2, UINT32_MAX, false },
-	{ VFC_REGION_READ, 3, 0, false },
-	{ VFC_REGION_READ, 3, VFU_RIG_BAR0_BYTES, false },
-	{ VFC_REGION_READ, 3, UINT32_MAX, false },
-	{ VFC_REGION_WRITE, 0, VFU_RIG_BAR0_BYTES - 3, false },
-	{ VFC_REGION_WRITE, 1, UINT32_MAX, false },
-	{ VFC_REGION_WRITE, 2, 1, false },
-	{ VFC_REGION_WRITE, 2, VFC_NB_REGIONS, false },
-	{ VFC_REGION_WRITE, 3, 0, false },
-	{ VFC_REGION_WRITE, 3, 3, false },
-	{ VFC_REGION_WRITE, 3, 5, false },
-	{ VFC_REGION_WRITE, 3, UINT32_MAX, false },
-	/* argsz, flags */
-	{ VFC_FEATURE, 0, 7, false },
-	{ VFC_FEATURE, 1, 1, false },
-	{ VFC_FEATURE, 1, 1u << 19 | 1 << 16 | 1, false },
-};
-
-static const struct good_request *
-find_good(uint16_t command)
-{
-	for (unsigned int i = 0; i < NB_GOOD; i++) {
-		if (good_requests[i].command == command)
-			return &good_requests[i];
-	}
-	fail_msg("no request %u", command);
-	return NULL;
-}
-
-/* Make a good request, with the fds it wants. */
-static void
-make_request(struct vfc_msg *msg, const struct good_request *good)
-{
-	vfc_msg_init(msg, good->command, good->words, good->nb_bytes);
-	for (unsigned int i = 0; i < good->nb_fds; i++)
-		msg->fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	msg->nb_fds = good->nb_fds;
-}
-
-/* Send it; our fds are closed, and so are those of the reply. */
-static int
-call(struct vfc *client, struct vfc_msg *msg)
-{
-	unsigned int nb_fds = msg->nb_fds;
-	int fds[32], ret;
-
-	memcpy(fds, msg->fds, sizeof(fds));
-	ret = vfc_call(client, msg);
-	for (unsigned int i = 0; i < nb_fds; i++)
-		close(fds[i]);
-	if (ret >= 0) {
-		for (unsigned int i = 0; i < msg->nb_fds; i++)
-			close(msg->fds[i]);
-	}
-	return ret;
-}
+static_assert((int)VFR_VECTORS == VFU_RIG_VECTORS && (int)VFR_BAR0_BYTES == VFU_RIG_BAR0_BYTES,
+		"the good requests are those of the rig");
 
 /* All requests are what they are said to be: good, or known and not offered. */
 static void
@@ -187,9 +28,9 @@ test_good(void **state)
 	(void)state;
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
-	for (unsigned int i = 0; i < NB_GOOD; i++) {
-		make_request(&msg, &good_requests[i]);
-		assert_int_equal(call(&client, &msg), good_requests[i].error);
+	for (unsigned int i = 0; i < vfr_nb_goods; i++) {
+		vfr_make(&msg, &vfr_goods[i]);
+		assert_int_equal(vfr_call(&client, &msg), vfr_goods[i].error);
 	}
 	vfc_close(&client);
 	vfu_rig_stop(&rig);
@@ -206,13 +47,12 @@ test_fields(void **state)
 	(void)state;
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
-	for (unsigned int i = 0; i < sizeof(bad_fields) / sizeof(bad_fields[0]); i++) {
-		const struct bad_field *bad = &bad_fields[i];
+	for (unsigned int i = 0; i < vfr_nb_bads; i++) {
+		const struct vfr_bad *bad = &vfr_bads[i];
 		int ret;
 
-		make_request(&msg, find_good(bad->command));
-		memcpy(msg.payload + 4 * bad->word, &bad->value, 4);
-		ret = call(&client, &msg);
+		vfr_make_bad(&msg, bad);
+		ret = vfr_call(&client, &msg);
 		if (ret != (bad->is_allowed ? 0 : EINVAL))
 			fail_msg("command %u word %u value %#x: %d", bad->command, bad->word,
 					bad->value, ret);
@@ -233,15 +73,15 @@ test_ranges_that_wrap(void **state)
 	(void)state;
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
-	make_request(&msg, find_good(VFC_DMA_MAP));
+	vfr_make(&msg, vfr_find(VFC_DMA_MAP));
 	memset(msg.payload + 16, 0xff, 8); /* address */
-	assert_int_equal(call(&client, &msg), EINVAL);
-	make_request(&msg, find_good(VFC_DMA_UNMAP));
+	assert_int_equal(vfr_call(&client, &msg), EINVAL);
+	vfr_make(&msg, vfr_find(VFC_DMA_UNMAP));
 	memset(msg.payload + 8, 0xff, 8); /* address */
-	assert_int_equal(call(&client, &msg), EINVAL);
-	make_request(&msg, find_good(VFC_REGION_READ));
+	assert_int_equal(vfr_call(&client, &msg), EINVAL);
+	vfr_make(&msg, vfr_find(VFC_REGION_READ));
 	memset(msg.payload, 0xff, 8); /* offset */
-	assert_int_equal(call(&client, &msg), EINVAL);
+	assert_int_equal(vfr_call(&client, &msg), EINVAL);
 	vfc_close(&client);
 	vfu_rig_stop(&rig);
 }
@@ -257,8 +97,8 @@ test_sizes(void **state)
 	(void)state;
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
-	for (unsigned int i = 0; i < NB_GOOD; i++) {
-		const struct good_request *good = &good_requests[i];
+	for (unsigned int i = 0; i < vfr_nb_goods; i++) {
+		const struct vfr_good *good = &vfr_goods[i];
 		const size_t sizes[] = { good->nb_bytes - 1, good->nb_bytes + 1, 0, 8000 };
 
 		for (unsigned int j = good->nb_bytes == 0; j < 4; j++) {
@@ -266,10 +106,10 @@ test_sizes(void **state)
 
 			if (sizes[j] == good->nb_bytes)
 				continue;
-			make_request(&msg, good);
+			vfr_make(&msg, good);
 			msg.nb_bytes = sizes[j];
 			msg.hdr.size = sizeof(msg.hdr) + sizes[j];
-			ret = call(&client, &msg);
+			ret = vfr_call(&client, &msg);
 			/* what is not offered, or has data of any length, is refused anyway */
 			assert_true(ret == EINVAL || (ret == good->error && ret != 0));
 		}
@@ -291,25 +131,25 @@ test_fds(void **state)
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
 	nb_open = count_fds();
-	for (unsigned int i = 0; i < NB_GOOD; i++) {
-		struct good_request bad = good_requests[i];
+	for (unsigned int i = 0; i < vfr_nb_goods; i++) {
+		struct vfr_good bad = vfr_goods[i];
 		int ret;
 
 		bad.nb_fds++;
-		make_request(&msg, &bad);
-		ret = call(&client, &msg);
+		vfr_make(&msg, &bad);
+		ret = vfr_call(&client, &msg);
 		assert_int_equal(ret, EINVAL);
 		/* as many as we take at most, on every command */
 		bad.nb_fds = 16;
-		make_request(&msg, &bad);
-		assert_int_equal(call(&client, &msg), EINVAL);
+		vfr_make(&msg, &bad);
+		assert_int_equal(vfr_call(&client, &msg), EINVAL);
 	}
 	loop_thread_settle(&rig.thread);
 	assert_int_equal(count_fds(), nb_open);
 
 	/* more than that: no client that has read our version does so */
-	make_request(&msg, &(struct good_request){ VFC_RESET, { 0 }, 0, 17, 0 });
-	assert_int_equal(call(&client, &msg), -ECONNRESET);
+	vfr_make(&msg, &(struct vfr_good){ VFC_RESET, { 0 }, 0, 17, 0 });
+	assert_int_equal(vfr_call(&client, &msg), -ECONNRESET);
 	loop_thread_settle(&rig.thread);
 	assert_int_equal(count_fds(), nb_open - 1);
 	vfc_close(&client);
@@ -323,7 +163,7 @@ static void
 test_irq_data(void **state)
 {
 	static const struct {
-		struct good_request request;
+		struct vfr_good request;
 		int error;
 	} cases[] = {
 #define SET(flags, start, count, bytes, fds) \
@@ -341,7 +181,7 @@ test_irq_data(void **state)
 		{ SET(0x22, 0, 2, 23, 0), EINVAL },
 		{ SET(0x22, 0, 0, 20, 0), EINVAL },
 		{ SET(0x22, 0, 2, 22, 1), EINVAL },
-		{ SET(0x22, VFU_RIG_VECTORS - 1, 2, 22, 0), EINVAL },
+		{ SET(0x22, VFR_VECTORS - 1, 2, 22, 0), EINVAL },
 		{ SET(0x22, UINT32_MAX, 2, 22, 0), EINVAL },
 #undef SET
 	};
@@ -355,8 +195,8 @@ test_irq_data(void **state)
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int ret;
 
-		make_request(&msg, &cases[i].request);
-		ret = call(&client, &msg);
+		vfr_make(&msg, &cases[i].request);
+		ret = vfr_call(&client, &msg);
 		if (ret != cases[i].error)
 			fail_msg("case %u: %d", i, ret);
 	}
@@ -378,10 +218,10 @@ test_irq_fd_of_a_file(void **state)
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
 	nb_open = count_fds();
-	make_request(&msg, find_good(VFC_SET_IRQS));
+	vfr_make(&msg, vfr_find(VFC_SET_IRQS));
 	close(msg.fds[1]);
 	msg.fds[1] = memfd_create("test", MFD_CLOEXEC);
-	assert_int_equal(call(&client, &msg), EINVAL);
+	assert_int_equal(vfr_call(&client, &msg), EINVAL);
 	loop_thread_settle(&rig.thread);
 	assert_int_equal(count_fds(), nb_open);
 	vfc_close(&client);
@@ -399,12 +239,12 @@ test_no_reply(void **state)
 	(void)state;
 	vfu_rig_start(&rig, MB);
 	vfu_rig_plug(&rig, &client);
-	for (unsigned int i = 0; i < NB_GOOD; i++) {
-		struct good_request bad = good_requests[i];
+	for (unsigned int i = 0; i < vfr_nb_goods; i++) {
+		struct vfr_good bad = vfr_goods[i];
 
 		bad.nb_fds = 0;
 		for (unsigned int wrong = 0; wrong < 2; wrong++) {
-			make_request(&msg, &bad);
+			vfr_make(&msg, &bad);
 			msg.hdr.flags |= 0x10;
 			if (wrong)
 				memset(msg.payload, 0xff, msg.nb_bytes);
@@ -579,13 +419,13 @@ test_random(void **state)
 		struct vfc_msg msg;
 		int ret;
 
-		make_request(&msg, &good_requests[next_random(&seed) % NB_GOOD]);
+		vfr_make(&msg, &vfr_goods[next_random(&seed) % vfr_nb_goods]);
 		for (unsigned int j = next_random(&seed) % 3; j > 0 && msg.nb_bytes > 0; j--) {
 			uint32_t value = next_random(&seed) >> next_random(&seed) % 32;
 
 			memcpy(msg.payload + next_random(&seed) % msg.nb_bytes / 4 * 4, &value, 4);
 		}
-		ret = call(&client, &msg);
+		ret = vfr_call(&client, &msg);
 		if (ret == -EBADMSG) { /* a reply that is larger than this client takes */
 			vfc_close(&client);
 			vfu_rig_plug(&rig, &client);
