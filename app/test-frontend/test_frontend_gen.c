@@ -339,6 +339,39 @@ test_loss_and_doubling_are_counted(void **state)
 	destroy(&b);
 }
 
+/* Where one stream is expected, frames of others count as theirs, whole or damaged. */
+static void
+test_frames_of_other_streams_are_foreign(void **state)
+{
+	static struct td_chain to;
+	struct tfe_gen_stats stats;
+	uint8_t packet[12 + 64] = { 0 };
+	struct bench b;
+
+	(void)state;
+	make(&b, 0, 16);
+	make_gens(&b, &(struct tfe_gen_conf){ .dir = TFE_GEN_TRANSMIT, .frame_bytes = 64 },
+			&(struct tfe_gen_conf){ .dir = TFE_GEN_RECEIVE,
+					.touch = TFE_GEN_TOUCH_VERIFY,
+					.stream = 7,
+					.one_stream = true,
+					.buf_bytes = 1518 });
+	packet[10] = 1;
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(td_pop(&b.rx, &to), 1);
+		tfe_frame_build(packet + 12, 64, i < 2 ? 7 : 8, i);
+		packet[12 + 63] ^= i % 2;
+		td_write(&to, packet, 12 + 64);
+		td_push(&b.rx, &to, 12 + 64);
+	}
+	assert_int_equal(tfe_gen_poll(b.receiver), 4);
+	tfe_gen_stats(b.receiver, &stats);
+	assert_int_equal(stats.nb_bad, 1);
+	assert_int_equal(stats.nb_foreign, 2);
+	assert_int_equal(stats.nb_lost, 0);
+	destroy(&b);
+}
+
 static void
 test_wrong_used_id_stops_the_generator(void **state)
 {
@@ -507,6 +540,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_out_of_order_chains_are_recycled),
 	cmocka_unit_test(test_in_order_batches_are_understood),
 	cmocka_unit_test(test_loss_and_doubling_are_counted),
+	cmocka_unit_test(test_frames_of_other_streams_are_foreign),
 	cmocka_unit_test(test_wrong_used_id_stops_the_generator),
 	cmocka_unit_test(test_chain_used_twice_stops_the_generator),
 	cmocka_unit_test(test_drain_wants_every_chain_back),

@@ -36,7 +36,11 @@ enum tfe_frame_verdict {
 	TFE_FRAME_CORRUPT, /**< ours, but changed or cut */
 };
 
-/** Check every byte from the IPv4 header on. @param stream, seq  out, valid when GOOD. */
+/**
+ * Check every byte from the IPv4 header on.
+ *
+ * @param stream, seq  out: valid when GOOD, and when CORRUPT what the frame says.
+ */
 enum tfe_frame_verdict tfe_frame_check(const void *frame, uint32_t len_bytes, uint16_t *stream,
 		uint64_t *seq);
 

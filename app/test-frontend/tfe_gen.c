@@ -408,10 +408,15 @@ follow(struct tfe_gen *gen, uint16_t stream, uint64_t seq)
 void
 tfe_gen_verify(struct tfe_gen *gen, const uint8_t *frame, uint32_t len_bytes)
 {
+	enum tfe_frame_verdict verdict;
 	uint16_t stream;
 	uint64_t seq;
 
-	switch (tfe_frame_check(frame, len_bytes, &stream, &seq)) {
+	verdict = tfe_frame_check(frame, len_bytes, &stream, &seq);
+	/* Who sent a frame answers for it, also for one that was changed. */
+	if (verdict != TFE_FRAME_FOREIGN && gen->conf.one_stream && stream != gen->conf.stream)
+		verdict = TFE_FRAME_FOREIGN;
+	switch (verdict) {
 	case TFE_FRAME_GOOD:
 		follow(gen, stream, seq);
 		break;

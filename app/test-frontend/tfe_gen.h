@@ -69,6 +69,7 @@ struct tfe_gen_conf {
 	uint32_t min_burst;
 	uint32_t nb_bufs;      /**< chains in use; 0: as many as the ring has room for */
 	uint16_t stream;       /**< for TFE_GEN_TOUCH_VERIFY */
+	bool one_stream;       /**< receive, verify: frames of other streams are foreign */
 	uint32_t stride_bytes; /**< from chain to chain; 0: TFE_GEN_STRIDE or what is needed */
 	uint64_t nb_packets;   /**< transmit: stop after as many; 0: no end */
 };
