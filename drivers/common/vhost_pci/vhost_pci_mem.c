@@ -176,19 +176,25 @@ vhost_pci_mem_find_gpa(const struct vhost_pci_mem *mem, uint64_t gpa)
 	return NULL;
 }
 
-void *
-vhost_pci_mem_uva_to_va(const struct vhost_pci_mem *mem, uint64_t uva, uint64_t size)
+const struct vhost_pci_mem_region *
+vhost_pci_mem_find_uva(const struct vhost_pci_mem *mem, uint64_t uva)
 {
 	uint32_t i;
 
-	for (i = 0; i < mem->nb_regions; i++) {
-		const struct vhost_pci_mem_region *region = &mem->region[i];
-		uint64_t offset = uva - region->uva;
-
-		if (uva >= region->uva && offset < region->size)
-			return size <= region->size - offset ? region->va + offset : NULL;
-	}
+	for (i = 0; i < mem->nb_regions; i++)
+		if (uva >= mem->region[i].uva && uva - mem->region[i].uva < mem->region[i].size)
+			return &mem->region[i];
 	return NULL;
+}
+
+void *
+vhost_pci_mem_uva_to_va(const struct vhost_pci_mem *mem, uint64_t uva, uint64_t size)
+{
+	const struct vhost_pci_mem_region *region = vhost_pci_mem_find_uva(mem, uva);
+
+	if (region == NULL || size > region->size - (uva - region->uva))
+		return NULL;
+	return region->va + (uva - region->uva);
 }
 
 bool

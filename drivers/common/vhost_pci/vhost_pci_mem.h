@@ -100,6 +100,14 @@ const struct vhost_pci_mem_region *vhost_pci_mem_find_gpa(const struct vhost_pci
 		uint64_t gpa);
 
 /**
+ * Find the region that holds an address of the front-end's user address space.
+ *
+ * @return The region, or NULL if no region holds the address. Any thread that holds a reference.
+ */
+const struct vhost_pci_mem_region *vhost_pci_mem_find_uva(const struct vhost_pci_mem *mem,
+		uint64_t uva);
+
+/**
  * Translate a range of the front-end's user addresses, which must lie in one region.
  *
  * @param uva	First byte.
