@@ -111,7 +111,8 @@ static const struct vhost_pci_session_config config = {
 	.features = UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_F_RING_PACKED |
 			UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |
 			UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC |
-			UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF | UINT64_C(1) << VHOST_F_LOG_ALL,
+			UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF | UINT64_C(1) << VHOST_F_LOG_ALL |
+			UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM,
 	.protocol_features = UINT64_MAX,
 	.max_queue_pairs = NB_PAIRS,
 	.max_queue_size = 1024,

@@ -85,7 +85,17 @@ on_open_channel(void *opaque, int fd, struct vhost_pci_transport **channel)
 	return vhost_pci_unix_channel_create(fd, channel);
 }
 
+static void
+on_look_again(void *opaque, const struct vhost_pci_vring *vr)
+{
+	struct session_peer *peer = opaque;
+
+	(void)vr;
+	peer->nb_looks++;
+}
+
 static const struct vhost_pci_session_ops ops = {
+	.look_again = on_look_again,
 	.ready_changed = on_ready_changed,
 	.vring_changed = on_vring_changed,
 	.set_mtu = on_set_mtu,
@@ -108,10 +118,10 @@ create_memory(struct session_peer *peer, bool seal_shrink)
 }
 
 static int
-setup(void **state, bool require_seals)
+setup(void **state, uint64_t more_features, bool require_seals)
 {
 	const struct vhost_pci_session_config config = {
-		.features = PEER_FEATURES,
+		.features = PEER_FEATURES | more_features,
 		.protocol_features = PEER_PROTOCOL_FEATURES,
 		.max_queue_pairs = PEER_NB_VRINGS / 2,
 		.max_queue_size = PEER_MAX_QUEUE_SIZE,
@@ -142,13 +152,19 @@ setup(void **state, bool require_seals)
 int
 peer_setup(void **state)
 {
-	return setup(state, false);
+	return setup(state, 0, false);
+}
+
+int
+peer_setup_iommu(void **state)
+{
+	return setup(state, UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM, false);
 }
 
 int
 peer_setup_require_seals(void **state)
 {
-	return setup(state, true);
+	return setup(state, 0, true);
 }
 
 int

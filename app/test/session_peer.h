@@ -73,6 +73,7 @@ struct session_peer {
 	bool ready;
 	unsigned int nb_vring_changes;
 	unsigned int nb_features_changes;
+	unsigned int nb_looks; /**< Vrings that are to be looked at again. */
 	uint64_t features;
 	unsigned int nb_rarp;
 	uint8_t mac[6];
@@ -94,6 +95,9 @@ int peer_setup(void **state);
 
 /** cmocka fixture: peer_setup(), of a session that requires seals. */
 int peer_setup_require_seals(void **state);
+
+/** The same with a session that offers VIRTIO_F_ACCESS_PLATFORM. */
+int peer_setup_iommu(void **state);
 
 /** cmocka fixture: peer_setup() and peer_up(). */
 int peer_setup_up(void **state);

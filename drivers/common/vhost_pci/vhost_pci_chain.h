@@ -84,7 +84,8 @@ int vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain 
  * A buffer of length 0 is legal and ignored, whatever its address.
  *
  * @return 0; -EPROTO with the ring broken; -EAGAIN where there are segments for it only once those
- *	   of the chains that are held have been dropped.
+ *	   of the chains that are held have been dropped, or where it is not known yet where the
+ *	   buffer is: see vhost_pci_vring_miss().
  *
  * The thread that polls the queue.
  */

@@ -49,6 +49,20 @@ mark_va(struct vhost_pci_vring *vr, const void *va, uint64_t bytes)
 		vhost_pci_dirty_mark(vr, gpa, bytes);
 }
 
+/** Mark bytes of the used ring, or the device event, whose offset in it is known. */
+static void
+mark_used(struct vhost_pci_vring *vr, uint64_t offset, uint64_t bytes)
+{
+	const uint8_t *used = vr->is_packed ? (const uint8_t *)vr->packed.device_event
+					    : (const uint8_t *)vr->split.used;
+
+	/* Behind an IOTLB the address to log at is an IOVA as well: that of the ring itself. */
+	if (vr->iotlb != NULL)
+		mark_va(vr, used + offset, bytes);
+	else
+		vhost_pci_dirty_mark(vr, vr->dirty.used_gpa + offset, bytes);
+}
+
 void
 vhost_pci_dirty_chain(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, uint32_t len)
 {
@@ -69,10 +83,7 @@ vhost_pci_dirty_used(struct vhost_pci_vring *vr, uint16_t used_idx)
 	if (vr->is_packed)
 		mark_va(vr, &vr->packed.desc[used_idx], sizeof(struct vring_packed_desc));
 	else
-		vhost_pci_dirty_mark(vr,
-				vr->dirty.used_gpa +
-						offsetof(struct vring_used,
-								ring[used_idx & (vr->size - 1)]),
+		mark_used(vr, offsetof(struct vring_used, ring[used_idx & (vr->size - 1)]),
 				sizeof(struct vring_used_elem));
 }
 
@@ -85,8 +96,7 @@ vhost_pci_dirty_flush(struct vhost_pci_vring *vr)
 		mark_va(vr, &vr->packed.desc[vr->flush_slot], sizeof(struct vring_packed_desc));
 		return;
 	}
-	vhost_pci_dirty_mark(vr, vr->dirty.used_gpa + offsetof(struct vring_used, idx),
-			sizeof(__virtio16));
+	mark_used(vr, offsetof(struct vring_used, idx), sizeof(__virtio16));
 	/* A flush may have moved the avail event on. */
 	if (vr->event_idx)
 		vhost_pci_dirty_kick(vr);
@@ -104,7 +114,7 @@ vhost_pci_dirty_kick(struct vhost_pci_vring *vr)
 	else if (vr->event_idx)
 		offset = offsetof(struct vring_used, ring) +
 				(uint64_t)vr->size * sizeof(struct vring_used_elem);
-	vhost_pci_dirty_mark(vr, vr->dirty.used_gpa + offset, sizeof(__virtio16));
+	mark_used(vr, offset, sizeof(__virtio16));
 }
 
 void

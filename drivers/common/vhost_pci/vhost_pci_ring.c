@@ -6,24 +6,49 @@
 
 #include <errno.h>
 
+#include "vhost_pci_iotlb.h"
 #include "vhost_pci_lend.h"
+
+/**
+ * Find where guest memory is, as far as it is contiguous here.
+ *
+ * @param[in,out] len Bytes wanted, at least 1; set to those that are contiguous.
+ * @param perm	VHOST_ACCESS_*: what is to be done there.
+ * @return 0; -EPROTO with the ring broken: it is nowhere; -EAGAIN: that is not known, and was asked.
+ */
+static int
+locate(struct vhost_pci_vring *vr, uint64_t addr, uint32_t *len, uint8_t perm, uint8_t **va)
+{
+	uint64_t contiguous = *len;
+
+	if (vr->iotlb != NULL) {
+		*va = vhost_pci_iotlb_translate(vr->iotlb, addr, &contiguous, perm);
+		*len = (uint32_t)contiguous;
+		return *va != NULL ? 0 : vhost_pci_vring_miss(vr, addr, perm);
+	}
+	*va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, addr, len);
+	return *va != NULL ? 0 : vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_ADDR);
+}
 
 int
 vhost_pci_chain_add_slow(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 		const struct vhost_pci_desc *desc)
 {
+	uint8_t perm = (desc->flags & VRING_DESC_F_WRITE) != 0 ? VHOST_ACCESS_WO : VHOST_ACCESS_RO;
 	uint64_t gpa = desc->gpa;
 	uint32_t left = desc->len;
+	int ret;
 
 	if (left > UINT32_MAX - chain->len)
 		return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_LENGTH);
 	chain->len += left;
 	while (left > 0) {
 		uint32_t contiguous = left;
-		uint8_t *va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, gpa, &contiguous);
+		uint8_t *va;
 
-		if (va == NULL)
-			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_ADDR);
+		ret = locate(vr, gpa, &contiguous, perm, &va);
+		if (ret < 0)
+			return ret;
 		if (vr->nb_segs >= vr->max_segs) {
 			/* No fault of the driver's where other chains take up the room. */
 			if (chain->seg_idx > 0)
@@ -57,18 +82,25 @@ any_desc_load(const union any_desc *desc, const unsigned int kind)
 /**
  * Where an indirect table is, if it can be read in place.
  *
- * @return The table; NULL where it is not in the memory table, in two regions, or (VIRTIO asks
- *	   for none) not aligned to the words it is read by.
+ * @param[out] table The table; NULL where it is in two regions, or (VIRTIO asks for none) not
+ *		aligned to the words it is read by.
+ * @return 0, or the error of locate().
  */
-static const union any_desc *
-indirect_table(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc)
+static int
+indirect_table(struct vhost_pci_vring *vr, const struct vhost_pci_desc *desc,
+		const union any_desc **table)
 {
 	uint32_t contiguous = desc->len;
-	uint8_t *va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, desc->gpa, &contiguous);
+	uint8_t *va;
+	int ret;
 
-	if (va == NULL || contiguous < desc->len || (uintptr_t)va % sizeof(uint64_t) != 0)
-		return NULL;
-	return (const union any_desc *)(void *)va;
+	ret = locate(vr, desc->gpa, &contiguous, VHOST_ACCESS_RO, &va);
+	if (ret < 0)
+		return ret;
+	*table = NULL;
+	if (contiguous == desc->len && (uintptr_t)va % sizeof(uint64_t) == 0)
+		*table = (const union any_desc *)(void *)va;
+	return 0;
 }
 
 /** Load an entry of a table that can't be read in place, byte by byte. */
@@ -80,10 +112,12 @@ indirect_load_slow(struct vhost_pci_vring *vr, uint64_t gpa, struct vhost_pci_de
 
 	while (done < sizeof(local)) {
 		uint32_t left = (uint32_t)sizeof(local) - done;
-		const uint8_t *va = vhost_pci_mem_gpa_to_va(vr->mem, &vr->cache, gpa + done, &left);
+		uint8_t *va;
+		int ret;
 
-		if (va == NULL)
-			return vhost_pci_vring_break(vr, VHOST_PCI_VRING_E_ADDR);
+		ret = locate(vr, gpa + done, &left, VHOST_ACCESS_RO, &va);
+		if (ret < 0)
+			return ret;
 		/* Checks are made on the copy; what the peer writes later is not seen. */
 		for (; left > 0; left--)
 			local.bytes[done++] = vhost_pci_load_relaxed(va++);
@@ -126,12 +160,14 @@ add_indirect(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
 	const union any_desc *table;
 	struct vhost_pci_desc entry;
 	int next = 0;
-	int ret = 0;
 	int seen;
+	int ret;
 
 	if (nb_entries < 0)
 		return nb_entries;
-	table = indirect_table(vr, desc);
+	ret = indirect_table(vr, desc, &table);
+	if (ret < 0)
+		return ret;
 	for (seen = 0; seen < nb_entries; seen++) {
 		if (vhost_pci_likely(table != NULL))
 			entry = any_desc_load(&table[next], kind);

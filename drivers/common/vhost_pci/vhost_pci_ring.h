@@ -43,8 +43,8 @@ vhost_pci_ring_begin(struct vhost_pci_vring *vr)
  * @param[out] chain Its id, length and segments (vr->segs[chain->seg_idx] on). The segments stay
  *		valid until vhost_pci_ring_drop_segs(), vhost_pci_ring_restore() or the next burst.
  * @param dir	The direction that all its buffers must have.
- * @return 1; 0 if there is none, or none whose segments fit behind those that are held; -EPROTO
- *	   with the ring broken, and nothing taken.
+ * @return 1; 0 if there is none, none whose segments fit behind those that are held, or one whose
+ *	   addresses are yet to be asked for; -EPROTO with the ring broken, and nothing taken.
  */
 VHOST_PCI_ALWAYS_INLINE int
 vhost_pci_ring_next(struct vhost_pci_vring *vr, struct vhost_pci_chain *chain,
@@ -180,6 +180,9 @@ vhost_pci_ring_ask_kick(struct vhost_pci_vring *vr, bool on)
 {
 	on = on || vr->kick_always;
 	vr->notify_peer = on;
+	/* Done by who gives the ring's memory back. */
+	if (vr->held)
+		return;
 	if (vr->is_packed)
 		vhost_pci_packed_ask_kick(vr, on);
 	else

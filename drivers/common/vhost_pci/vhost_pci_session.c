@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/virtio_config.h>
+
 #include "vhost_pci_log.h"
 
 /** Queue pairs of a session: SET_VRING_KICK has 8 bits for the index of a vring. */
@@ -55,6 +57,7 @@ static const struct dispatch dispatch[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_NET_SET_MTU] = { session_net_set_mtu, GATE_OFFERED, VHOST_USER_PROTOCOL_F_MTU },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { session_set_backend_req_fd, GATE_OFFERED,
 			VHOST_USER_PROTOCOL_F_BACKEND_REQ },
+	[VHOST_USER_IOTLB_MSG] = { session_iotlb_msg, GATE_OPEN },
 	[VHOST_USER_GET_CONFIG] = { session_get_config, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_CONFIG },
 	[VHOST_USER_SET_CONFIG] = { session_set_config, GATE_NEGOTIATED,
@@ -105,6 +108,8 @@ set_offer(struct vhost_pci_session *session, const struct vhost_pci_session_conf
 	if (session->ops.set_mtu == NULL)
 		protocol &= ~VHOST_USER_PROTOCOL_MASK(MTU);
 	session->offered = config->features;
+	if ((protocol & VHOST_USER_PROTOCOL_MASK(BACKEND_REQ)) == 0)
+		session->offered &= ~(UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM);
 	session->offered_protocol = protocol;
 	if (protocol != 0)
 		session->offered |= UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES;
@@ -153,6 +158,8 @@ vhost_pci_session_create(const struct vhost_pci_session_config *config,
 	new_session->name = strdup(config->name);
 	ret = new_session->name == NULL ? -ENOMEM
 					: create_rings(new_session, 2u * config->max_queue_pairs);
+	if (ret == 0)
+		ret = session_iotlb_create(new_session);
 	if (ret < 0) {
 		vhost_pci_session_destroy(new_session);
 		return ret;
@@ -173,6 +180,7 @@ vhost_pci_session_destroy(struct vhost_pci_session *session)
 		vhost_pci_vring_fini(&session->vrings[i]);
 	free(session->vrings);
 	free(session->rings);
+	free(session->iotlb);
 	free(session->name);
 	free(session);
 }
@@ -215,6 +223,7 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 	for (i = 0; i < session->nb_vrings; i++)
 		session_ring_reset(session, &session->vrings[i]);
 	session->resetting = false;
+	session_iotlb_clear(session);
 	session_log_reset(session);
 	session_inflight_reset(session);
 	session_channel_close(session);

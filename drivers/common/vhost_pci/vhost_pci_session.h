@@ -41,8 +41,8 @@ typedef int vhost_pci_session_map_t(void *opaque, int fd, uint64_t mmap_offset, 
 
 /**
  * What a session tells its owner. All are called from within a call of a session's function, and
- * call none that changes the session. All may be NULL but map_region; RARP, MTU and BACKEND_REQ
- * are offered only with the functions that serve them.
+ * call none that changes the session. All may be NULL but map_region; RARP, MTU, BACKEND_REQ and
+ * with it VIRTIO_F_ACCESS_PLATFORM are offered only with the functions that serve them.
  */
 struct vhost_pci_session_ops {
 	/**
@@ -94,6 +94,11 @@ struct vhost_pci_session_ops {
 	 *		the former one is to be watched no more.
 	 */
 	void (*channel_changed)(void *opaque, int fd);
+	/**
+	 * A vring that could not go on, for an address of its was yet to be translated, now can:
+	 * who waits for a kick shall look at it without one. It may be in use already.
+	 */
+	void (*look_again)(void *opaque, const struct vhost_pci_vring *vr);
 };
 
 /** What vhost_pci_session_handle() returns where an answer is due, but not yet. */
@@ -111,12 +116,15 @@ struct vhost_pci_session_config {
 
 /** Events that a session counts. */
 struct vhost_pci_session_stats {
-	uint64_t messages;      /**< Messages handled, good or bad. */
-	uint64_t malformed;     /**< Those that the codec refused here, after the transport. */
-	uint64_t rejected;      /**< Well-formed or unknown ones that were refused. */
-	uint64_t broken_vrings; /**< Vrings that were found broken. */
-	uint64_t connections;   /**< Connections that brought at least one message. */
-	uint64_t lost_memory;   /**< Times that the front-end's memory was found to be gone. */
+	uint64_t messages;          /**< Messages handled, good or bad. */
+	uint64_t malformed;         /**< Those that the codec refused here, after the transport. */
+	uint64_t rejected;          /**< Well-formed or unknown ones that were refused. */
+	uint64_t broken_vrings;     /**< Vrings that were found broken. */
+	uint64_t connections;       /**< Connections that brought at least one message. */
+	uint64_t lost_memory;       /**< Times that the front-end's memory was found to be gone. */
+	uint64_t iotlb_updates;     /**< Translations that the front-end gave. */
+	uint64_t iotlb_invalidates; /**< Ranges of which it took them back. */
+	uint64_t iotlb_refused;     /**< Misses that it did not know, either. */
 };
 
 /**
@@ -273,9 +281,9 @@ int vhost_pci_session_channel_fd(const struct vhost_pci_session *session);
 int vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
 
 /**
- * Send what is due on the back-end channel, as far as no answer is awaited: that the configuration
- * space has changed, calls and errors that the front-end wants as messages. For each, after
- * broken_fd was written and after an answer.
+ * Send what is due on the back-end channel, as far as no answer is awaited: misses of the IOTLB,
+ * that the configuration space has changed, calls and errors that the front-end wants as messages.
+ * For each, after broken_fd was written and after an answer.
  *
  * The next is sent when the one before was answered: a front-end that does not read is not
  * flooded, and calls for the same ring become one.

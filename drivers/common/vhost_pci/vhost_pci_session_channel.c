@@ -46,6 +46,7 @@ session_set_backend_req_fd(struct vhost_pci_session *session, struct vhost_pci_m
 	if (ret < 0)
 		return 0;
 	session->channel = channel;
+	session_iotlb_ask_anew(session);
 	if (session->ops.channel_changed != NULL)
 		session->ops.channel_changed(session->opaque, channel->event_fd);
 	vhost_pci_session_channel_serve(session);
@@ -89,7 +90,8 @@ vhost_pci_session_channel_send(struct vhost_pci_session *session, struct vhost_p
 static bool
 next_request(struct vhost_pci_session *session, struct vhost_pci_msg *msg)
 {
-	return session_config_next(session, msg) || session_inband_next(session, msg);
+	return session_iotlb_next(session, msg) || session_config_next(session, msg) ||
+			session_inband_next(session, msg);
 }
 
 void
@@ -135,5 +137,7 @@ vhost_pci_session_channel_recv(struct vhost_pci_session *session, struct vhost_p
 		return ret;
 	}
 	session->channel_request = 0;
+	if (reply->hdr.request == VHOST_USER_BACKEND_IOTLB_MSG)
+		session_iotlb_answered(session, reply->payload.u64 != 0);
 	return 1;
 }

@@ -21,17 +21,6 @@ session_get_features(struct vhost_pci_session *session, struct vhost_pci_msg *ms
 	return session_reply_u64(reply, msg, session->offered);
 }
 
-static bool
-any_started(const struct vhost_pci_session *session)
-{
-	unsigned int i;
-
-	for (i = 0; i < session->nb_vrings; i++)
-		if (session->vrings[i].started)
-			return true;
-	return false;
-}
-
 static void
 enable_all(struct vhost_pci_session *session)
 {
@@ -58,10 +47,13 @@ session_set_features(struct vhost_pci_session *session, struct vhost_pci_msg *ms
 	if ((features & ~session->offered) != 0)
 		return -EINVAL;
 	/* "Migration": logging is turned on and off by LOG_ALL while rings run; nothing else is. */
-	if (!first && any_started(session) && (changed & ~(UINT64_C(1) << VHOST_F_LOG_ALL)) != 0)
+	if (!first && session_any_started(session) &&
+			(changed & ~(UINT64_C(1) << VHOST_F_LOG_ALL)) != 0)
 		return -EBUSY;
 	session->features = features;
 	session->features_set = true;
+	if (!session_any_started(session))
+		session_iotlb_clear(session);
 	/* "Ring states": without the bit the back-end must enable all rings immediately. */
 	if ((features >> VHOST_USER_F_PROTOCOL_FEATURES & 1) == 0)
 		enable_all(session);

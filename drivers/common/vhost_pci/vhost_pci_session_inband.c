@@ -105,14 +105,8 @@ is_pending(const struct vhost_pci_session *session, const struct session_kick *k
 static void
 settle(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 {
-	enum vhost_pci_vring_mode mode = session->rings[vr->index].mode;
-
 	vhost_pci_vring_pause(vr);
-	if (vhost_pci_load_relaxed(&vr->error) != VHOST_PCI_VRING_OK)
-		mode = VHOST_PCI_VRING_OFF;
-	if (mode != VHOST_PCI_VRING_OFF)
-		vhost_pci_ring_ask_kick(vr, vr->notify_peer);
-	vhost_pci_vring_resume(vr, mode);
+	session_ring_open(session, vr);
 }
 
 /** Take note of what the kick is for; 0 where nothing is to be waited for. */
@@ -123,6 +117,9 @@ await_ring(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 
 	/* New buffers to be filled (VIRTIO 5.1.6.3): nothing happens until there is a packet. */
 	if ((vr->index & 1) == 0 || session->rings[vr->index].mode == VHOST_PCI_VRING_OFF)
+		return 0;
+	/* What is available can't be seen; the ring is looked at when its memory is back. */
+	if (vr->held)
 		return 0;
 	kick.shown = vhost_pci_load_relaxed(&vr->avail_shown);
 	kick.nb_avail = vhost_pci_ring_look(vr, vr->size);

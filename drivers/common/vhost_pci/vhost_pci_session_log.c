@@ -47,7 +47,8 @@ session_log_check_addr(const struct vhost_pci_session *session, const struct vho
 			num);
 	uint64_t last;
 
-	if ((addr->flags & 1u << VHOST_VRING_F_LOG) == 0)
+	/* Behind an IOTLB it is an iova, of the ring itself. */
+	if ((addr->flags & 1u << VHOST_VRING_F_LOG) == 0 || session_iotlb(session) != NULL)
 		return 0;
 	if (addr->log_guest_addr > UINT64_MAX - bytes)
 		return -EINVAL;

@@ -96,6 +96,7 @@ publish_mem(struct vhost_pci_session *session, struct vhost_pci_mem *mem)
 	struct vhost_pci_mem *old = session->mem;
 
 	session->mem = mem;
+	session_iotlb_follow_mem(session);
 	session_remap_rings(session);
 	vhost_pci_mem_put(old);
 }

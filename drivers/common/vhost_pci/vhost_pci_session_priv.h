@@ -83,7 +83,8 @@ struct vhost_pci_session {
 	uint8_t status;
 	uint64_t features;
 	uint64_t protocol_features;
-	struct vhost_pci_mem *mem; /**< NULL: not known. */
+	struct vhost_pci_mem *mem;     /**< NULL: not known. */
+	struct vhost_pci_iotlb *iotlb; /**< Owned for life; NULL: not offered. */
 	struct session_log log;
 	struct session_inflight inflight;
 	struct vhost_pci_transport *channel; /**< Back-end channel; NULL: none. */
@@ -184,8 +185,17 @@ bool session_ring_is_on(const struct vhost_pci_vring *vr);
 bool session_ring_awaits_kick(const struct vhost_pci_session *session,
 		const struct vhost_pci_vring *vr);
 
+/** Whether any vring is started. */
+bool session_any_started(const struct vhost_pci_session *session);
+
 /** Stop all vrings. */
 void session_stop_rings(struct vhost_pci_session *session);
+
+/**
+ * Let a paused vring be used as before: neither its state nor what its owner knows has changed. One
+ * that is held stays closed; what was put off while it was held is done when it is no longer.
+ */
+void session_ring_open(struct vhost_pci_session *session, struct vhost_pci_vring *vr);
 
 /** Derive all vrings anew, after the memory table or the features have changed. */
 void session_remap_rings(struct vhost_pci_session *session);
@@ -232,6 +242,42 @@ int session_log_check_addr(const struct vhost_pci_session *session,
 
 /** Drop the log, its mapping and its fd; no vring uses it. */
 void session_log_reset(struct vhost_pci_session *session);
+/**@}*/
+
+/** @name The device IOTLB */
+/**@{*/
+
+/** Have an IOTLB if it is offered. Returns 0 or -ENOMEM. */
+int session_iotlb_create(struct vhost_pci_session *session);
+
+/** The message that brings translations, and takes them back. */
+session_handler_t session_iotlb_msg;
+
+/** The IOTLB by which all addresses are translated; NULL: they are what they are. */
+const struct vhost_pci_iotlb *session_iotlb(const struct vhost_pci_session *session);
+
+/** Forget all translations; no vring uses them. */
+void session_iotlb_clear(struct vhost_pci_session *session);
+
+/** Wait until no burst uses a started vring; each is resumed by itself. */
+void session_iotlb_pause(struct vhost_pci_session *session);
+
+/** Follow the memory table in force, if there are translations; started vrings are paused then. */
+void session_iotlb_follow_mem(struct vhost_pci_session *session);
+
+/**
+ * Take the next miss that is to be sent.
+ *
+ * @param[out] msg The request, without need_reply.
+ * @return false: there is none.
+ */
+bool session_iotlb_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
+
+/** A miss was answered: by its update, or by a refusal. */
+void session_iotlb_answered(struct vhost_pci_session *session, bool refused);
+
+/** The channel on which misses were sent is another one. */
+void session_iotlb_ask_anew(struct vhost_pci_session *session);
 /**@}*/
 
 /** Close the back-end channel, if there is one. */

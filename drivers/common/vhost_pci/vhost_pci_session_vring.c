@@ -75,12 +75,13 @@ session_ring_pause(struct vhost_pci_session *session, struct vhost_pci_vring *vr
  * or by a back-end that died before it sent it. With the event index there would be no other, for
  * the driver moves its event on only when it is called.
  *
- * A ring that is stopped or disabled is not called for, nor is one without an fd: it stays due.
+ * A ring that is stopped, disabled or held is not called for, nor is one without an fd: it stays
+ * due.
  */
 static void
 call_if_due(struct session_ring *ring, struct vhost_pci_vring *vr)
 {
-	if (!ring->call_due || ring->mode == VHOST_PCI_VRING_OFF ||
+	if (!ring->call_due || ring->mode == VHOST_PCI_VRING_OFF || vr->held ||
 			(vr->call.fd < 0 && vr->call.doorbell == NULL))
 		return;
 	ring->call_due = false;
@@ -95,14 +96,40 @@ session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *v
 
 	ring->mode = ring_mode(session, vr);
 	session_log_bind(session, vr);
-	vr->tracked = vr->dirty.log != NULL || vr->inflight != NULL;
+	vr->tracked = vr->dirty.log != NULL || vr->inflight != NULL || vr->iotlb != NULL;
 	if (session->ops.vring_changed != NULL)
 		session->ops.vring_changed(session->opaque, vr);
 	for (i = 0; i < session->nb_retired; i++)
 		vhost_pci_peer_fd_close(session->retired[i]);
 	session->nb_retired = 0;
 	call_if_due(ring, vr);
-	vhost_pci_vring_resume(vr, ring->mode);
+	vhost_pci_vring_resume(vr, vr->held ? VHOST_PCI_VRING_OFF : ring->mode);
+}
+
+void
+session_ring_open(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
+{
+	struct session_ring *ring = &session->rings[vr->index];
+	enum vhost_pci_vring_mode mode = ring->mode;
+
+	/* Broken since the mode was set. */
+	if (vr->held || vhost_pci_load_relaxed(&vr->error) != VHOST_PCI_VRING_OK)
+		mode = VHOST_PCI_VRING_OFF;
+	if (mode != VHOST_PCI_VRING_OFF)
+		vhost_pci_ring_ask_kick(vr, vr->notify_peer);
+	call_if_due(ring, vr);
+	vhost_pci_vring_resume(vr, mode);
+}
+
+bool
+session_any_started(const struct vhost_pci_session *session)
+{
+	unsigned int i;
+
+	for (i = 0; i < session->nb_vrings; i++)
+		if (session->vrings[i].started)
+			return true;
+	return false;
 }
 
 static bool
@@ -161,12 +188,17 @@ session_ring_map(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 		.event_idx = session_has_feature(session, VIRTIO_RING_F_EVENT_IDX),
 		.indirect = session_has_feature(session, VIRTIO_RING_F_INDIRECT_DESC),
 		.hdr_len = modern ? NET_HDR_BYTES_MODERN : NET_HDR_BYTES_LEGACY,
+		.iotlb = session_iotlb(session),
 	};
 	int ret;
 
 	if (!vr->started || !all_known(session, vr))
 		return 0;
+	vr->held = false;
 	ret = vhost_pci_vring_map(vr, session->mem, &format);
+	/* Its translation is asked for, and brings us here again. */
+	if (ret == -EAGAIN)
+		return 0;
 	if (ret == 0 && !ring->loaded) {
 		ret = load_indexes(session, vr);
 		if (ret == 0)
@@ -206,6 +238,11 @@ session_ring_stop(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	}
 	ring->loaded = false;
 	vr->started = false;
+	vr->held = false;
+	vr->miss.state = VHOST_PCI_MISS_NONE;
+	/* "Starting and stopping rings": once all are stopped nobody tells what is withdrawn. */
+	if (!session_any_started(session))
+		session_iotlb_clear(session);
 	vhost_pci_inflight_close(vr);
 	vhost_pci_vring_unmap(vr);
 	retire_fd(session, vr->kick_fd);
@@ -347,6 +384,7 @@ session_set_vring_addr(struct vhost_pci_session *session, struct vhost_pci_msg *
 	vr->log_gpa = addr->log_guest_addr;
 	vr->addr_flags = addr->flags;
 	vr->addr_set = true;
+	vr->miss.state = VHOST_PCI_MISS_NONE;
 	ret = session_ring_map(session, vr);
 	session_ring_resume(session, vr);
 	return ret;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vhost_pci_inflight.h"
+#include "vhost_pci_iotlb.h"
 #include "vhost_pci_lend.h"
 #include "vhost_pci_peer_fd.h"
 
@@ -75,72 +76,112 @@ vhost_pci_vring_fini(struct vhost_pci_vring *vr)
 	vr->broken_fd = broken_fd;
 }
 
+/** A part of a ring, and what is done there. */
+struct ring_part {
+	uint64_t addr; /**< uva; behind an IOTLB an iova. */
+	uint64_t size;
+	unsigned int align;
+	uint8_t perm; /**< VHOST_ACCESS_*; looked at by an IOTLB. */
+};
+
+/** Translate an address by the IOTLB, which may have it in pieces. */
+static int
+translate_part(struct vhost_pci_vring *vr, const struct ring_part *part, void **va)
+{
+	uint64_t len = part->size;
+	uint64_t rest = 1;
+
+	*va = vhost_pci_iotlb_translate(vr->iotlb, part->addr, &len, part->perm);
+	if (*va == NULL)
+		return vhost_pci_vring_miss(vr, part->addr, part->perm);
+	if (len == part->size)
+		return 0;
+	/* What follows is known, but it is elsewhere. */
+	if (vhost_pci_iotlb_translate(vr->iotlb, part->addr + len, &rest, part->perm) != NULL)
+		return -EFAULT;
+	return vhost_pci_vring_miss(vr, part->addr + len, part->perm);
+}
+
 /** Translate one part of a ring: aligned, and whole within one region. */
 static int
-map_part(const struct vhost_pci_mem *mem, uint64_t uva, uint64_t size, unsigned int align,
-		void **part)
+map_part(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, const struct ring_part *part,
+		void **va)
 {
-	void *va = vhost_pci_mem_uva_to_va(mem, uva, size);
+	int ret = 0;
 
-	if (va == NULL)
+	if (vr->iotlb != NULL)
+		ret = translate_part(vr, part, va);
+	else
+		*va = vhost_pci_mem_uva_to_va(mem, part->addr, part->size);
+	if (ret < 0)
+		return ret;
+	if (*va == NULL)
 		return -EFAULT;
 	/* The mapping is page-aligned, so the guest's alignment shows in the address here. */
-	if ((uintptr_t)va % align != 0)
-		return -EINVAL;
-	*part = va;
-	return 0;
+	return (uintptr_t)*va % part->align != 0 ? -EINVAL : 0;
 }
 
 static int
 map_split(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t size)
 {
-	void *desc, *avail, *used;
+	/* VIRTIO 2.7.6, 2.7.8: each of the two ends with an event index, negotiated or not. */
+	const struct ring_part desc = { vr->desc_uva, (uint64_t)size * sizeof(struct vring_desc),
+		ALIGN_DESC, VHOST_ACCESS_RO };
+	const struct ring_part avail = { vr->avail_uva,
+		sizeof(struct vring_avail) + ((uint64_t)size + 1) * sizeof(__virtio16), ALIGN_AVAIL,
+		VHOST_ACCESS_RO };
+	const struct ring_part used = { vr->used_uva,
+		sizeof(struct vring_used) + (uint64_t)size * sizeof(struct vring_used_elem) +
+				sizeof(__virtio16),
+		ALIGN_USED, VHOST_ACCESS_RW };
+	void *va[3];
 	int ret;
 
 	if ((size & (size - 1)) != 0)
 		return -EINVAL;
-	/* VIRTIO 2.7.6, 2.7.8: each of the two ends with an event index, negotiated or not. */
-	ret = map_part(mem, vr->desc_uva, (uint64_t)size * sizeof(struct vring_desc), ALIGN_DESC,
-			&desc);
+	ret = map_part(vr, mem, &desc, &va[0]);
 	if (ret == 0)
-		ret = map_part(mem, vr->avail_uva,
-				sizeof(struct vring_avail) +
-						((uint64_t)size + 1) * sizeof(__virtio16),
-				ALIGN_AVAIL, &avail);
+		ret = map_part(vr, mem, &avail, &va[1]);
 	if (ret == 0)
-		ret = map_part(mem, vr->used_uva,
-				sizeof(struct vring_used) +
-						(uint64_t)size * sizeof(struct vring_used_elem) +
-						sizeof(__virtio16),
-				ALIGN_USED, &used);
+		ret = map_part(vr, mem, &used, &va[2]);
 	if (ret < 0)
 		return ret;
-	vr->split.desc = desc;
-	vr->split.avail = avail;
-	vr->split.used = used;
+	vr->split.desc = va[0];
+	vr->split.avail = va[1];
+	vr->split.used = va[2];
 	return 0;
 }
 
 static int
 map_packed(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t size)
 {
-	void *desc, *driver_event, *device_event;
+	const struct ring_part desc = { vr->desc_uva,
+		(uint64_t)size * sizeof(struct vring_packed_desc), ALIGN_DESC, VHOST_ACCESS_RW };
+	const struct ring_part driver_event = { vr->avail_uva,
+		sizeof(struct vring_packed_desc_event), ALIGN_EVENT, VHOST_ACCESS_RO };
+	const struct ring_part device_event = { vr->used_uva,
+		sizeof(struct vring_packed_desc_event), ALIGN_EVENT, VHOST_ACCESS_WO };
+	void *va[3];
 	int ret;
 
-	ret = map_part(mem, vr->desc_uva, (uint64_t)size * sizeof(struct vring_packed_desc),
-			ALIGN_DESC, &desc);
+	ret = map_part(vr, mem, &desc, &va[0]);
 	if (ret == 0)
-		ret = map_part(mem, vr->avail_uva, sizeof(struct vring_packed_desc_event),
-				ALIGN_EVENT, &driver_event);
+		ret = map_part(vr, mem, &driver_event, &va[1]);
 	if (ret == 0)
-		ret = map_part(mem, vr->used_uva, sizeof(struct vring_packed_desc_event),
-				ALIGN_EVENT, &device_event);
+		ret = map_part(vr, mem, &device_event, &va[2]);
 	if (ret < 0)
 		return ret;
-	vr->packed.desc = desc;
-	vr->packed.driver_event = driver_event;
-	vr->packed.device_event = device_event;
+	vr->packed.desc = va[0];
+	vr->packed.driver_event = va[1];
+	vr->packed.device_event = va[2];
 	return 0;
+}
+
+static int
+map_parts(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem, uint16_t size,
+		bool is_packed)
+{
+	return is_packed ? map_packed(vr, mem, size) : map_split(vr, mem, size);
 }
 
 /** Have a table of segments: the old one where it is of that size, for memory comes and goes. */
@@ -172,8 +213,7 @@ map_ring(struct vhost_pci_vring *vr, const struct vhost_pci_mem *mem,
 		return -EINVAL;
 	if (mem == NULL)
 		return -EFAULT;
-	ret = format->is_packed ? map_packed(vr, mem, format->size)
-				: map_split(vr, mem, format->size);
+	ret = map_parts(vr, mem, format->size, format->is_packed);
 	if (ret < 0)
 		return ret;
 	return make_segs(vr, max_segs);
@@ -188,6 +228,7 @@ forget_mem(struct vhost_pci_vring *vr)
 	vr->nb_segs = 0;
 	vhost_pci_mem_put(vr->mem);
 	vr->mem = NULL;
+	vr->iotlb = NULL;
 	vr->size = 0;
 }
 
@@ -200,6 +241,7 @@ vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 	/* First of all: this vring may hold the last reference of its own table. */
 	vhost_pci_mem_get(mem);
 	forget_mem(vr);
+	vr->iotlb = format->iotlb;
 	ret = map_ring(vr, mem, format);
 	if (ret < 0) {
 		vhost_pci_vring_unmap(vr);
@@ -214,6 +256,29 @@ vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 	vr->hdr_len = format->hdr_len;
 	vhost_pci_lend_follow_mem(vr);
 	return 0;
+}
+
+int
+vhost_pci_vring_remap(struct vhost_pci_vring *vr)
+{
+	return map_parts(vr, vr->mem, vr->size, vr->is_packed);
+}
+
+int
+vhost_pci_vring_miss(struct vhost_pci_vring *vr, uint64_t iova, uint8_t perm)
+{
+	struct vhost_pci_miss *miss = &vr->miss;
+
+	/* Partner: control's store of NONE, after it has read the rest. */
+	if (vhost_pci_load_acquire(&miss->state) != VHOST_PCI_MISS_NONE)
+		return -EAGAIN;
+	miss->iova = iova;
+	miss->perm = perm;
+	vhost_pci_count(&vr->stats.iotlb_misses, 1);
+	/* Partner: control's load of the state, before it reads the rest. */
+	vhost_pci_store_release(&miss->state, VHOST_PCI_MISS_POSTED);
+	vhost_pci_notify_fd_signal(vr->broken_fd, VHOST_PCI_NOTIFY_WRITE);
+	return -EAGAIN;
 }
 
 void

@@ -81,6 +81,7 @@ enum vhost_pci_vring_error {
 	VHOST_PCI_VRING_E_MAX,
 };
 
+struct vhost_pci_iotlb;
 struct vhost_pci_lend;
 
 /** A piece of a chain that is contiguous in this process. */
@@ -113,11 +114,27 @@ struct vhost_pci_dirty {
 	bool changed; /**< A page was marked since the front-end was told. */
 };
 
+/** How far the question for a translation has come. */
+enum vhost_pci_miss_state {
+	VHOST_PCI_MISS_NONE,    /**< Nothing is missing: the polling thread's to write. */
+	VHOST_PCI_MISS_POSTED,  /**< To be asked for; from here on control's. */
+	VHOST_PCI_MISS_SENT,    /**< The front-end was asked. */
+	VHOST_PCI_MISS_REFUSED, /**< It said no; asked once more when the IOTLB has changed. */
+};
+
+/** A translation that a vring lacks, one at a time; see vhost_pci_vring_miss(). */
+struct vhost_pci_miss {
+	uint64_t iova;
+	uint8_t perm;   /**< VHOST_ACCESS_*. */
+	uint32_t state; /**< enum vhost_pci_miss_state; atomic. */
+};
+
 /** Events that a vring counts; see vhost_pci_count(). */
 struct vhost_pci_vring_stats {
 	uint64_t notifications; /**< Calls sent to the front-end. */
 	uint64_t discarded;     /**< Chains taken and thrown away in VHOST_PCI_VRING_DISCARD. */
 	uint64_t log_beyond;    /**< Writes that could not be logged: the log is too short. */
+	uint64_t iotlb_misses;  /**< Translations that were asked for. */
 };
 
 /** One vring. Fields are grouped by the thread that owns them. */
@@ -175,11 +192,14 @@ struct vhost_pci_vring {
 	/* Of rare modes, for VHOST_PCI_RING_TRACKED. */
 	struct vhost_pci_dirty dirty;
 	struct vhost_pci_inflight *inflight; /**< Owned; NULL: chains are not tracked. */
+	/** Translates all addresses; cache stays empty. NULL: they are guest-physical. */
+	const struct vhost_pci_iotlb *iotlb;
+	struct vhost_pci_miss miss;
 
 	/* Written by threads that look; here they are in nobody's way. */
 	VHOST_PCI_CACHE_ALIGNED uint32_t nb_lookers; /**< Atomic: those inside the gate. */
 
-	/* Owned by control. */
+	/* Owned by control. Behind an IOTLB the three addresses are IOVAs. */
 	VHOST_PCI_CACHE_ALIGNED uint64_t desc_uva;
 	uint64_t avail_uva;  /**< Packed: the driver event suppression structure. */
 	uint64_t used_uva;   /**< Packed: the device event suppression structure. */
@@ -190,7 +210,8 @@ struct vhost_pci_vring {
 	bool addr_set;       /**< SET_VRING_ADDR was seen. */
 	bool started;        /**< SET_VRING_KICK was seen, GET_VRING_BASE was not. */
 	bool enabled;        /**< SET_VRING_ENABLE 1, or no VHOST_USER_F_PROTOCOL_FEATURES. */
-	int kick_fd;         /**< -1: none, the ring is polled. Owned. */
+	bool held;   /**< The ring's own translation was withdrawn: nobody touches its memory. */
+	int kick_fd; /**< -1: none, the ring is polled. Owned. */
 	struct vhost_pci_notifier call;
 	struct vhost_pci_notifier err;
 	int broken_fd; /**< Wakes control: broken, or see is_inband; not owned; -1: none. */
@@ -228,11 +249,12 @@ void vhost_pci_vring_fini(struct vhost_pci_vring *vr);
 
 /** What vhost_pci_vring_map() needs to know besides the vring itself. */
 struct vhost_pci_vring_format {
-	uint16_t size;   /**< Queue size; checked again here. */
-	bool is_packed;  /**< Ring format. */
-	bool event_idx;  /**< Event index negotiated. */
-	bool indirect;   /**< Indirect descriptors negotiated. */
-	uint8_t hdr_len; /**< 10 or 12. */
+	uint16_t size;                       /**< Queue size; checked again here. */
+	bool is_packed;                      /**< Ring format. */
+	bool event_idx;                      /**< Event index negotiated. */
+	bool indirect;                       /**< Indirect descriptors negotiated. */
+	uint8_t hdr_len;                     /**< 10 or 12. */
+	const struct vhost_pci_iotlb *iotlb; /**< Outlives the mapping; NULL: none. */
 };
 
 /**
@@ -243,12 +265,31 @@ struct vhost_pci_vring_format {
  *
  * @return 0; -EINVAL for a queue size of 0, above VHOST_PCI_VRING_MAX_SIZE, or (split) not a
  *	   power of two, and for a misaligned part; -EFAULT where a part of the ring is not
- *	   within one region; -ENOMEM.
+ *	   within one region, or not contiguous behind an IOTLB; -EAGAIN where a translation is
+ *	   missing, which was posted; -ENOMEM.
  *
  * Control thread. Clauses: VIRTIO 2.7 and 2.8 (alignment), 2.7.2, vhost-user SET_VRING_ADDR.
  */
 int vhost_pci_vring_map(struct vhost_pci_vring *vr, struct vhost_pci_mem *mem,
 		const struct vhost_pci_vring_format *format);
+
+/**
+ * Derive the pointers of a paused vring that is mapped behind an IOTLB once more, after the IOTLB
+ * has changed. On failure they are what they were, and are not to be used.
+ *
+ * @return 0 or an error of vhost_pci_vring_map(). Control thread.
+ */
+int vhost_pci_vring_remap(struct vhost_pci_vring *vr);
+
+/**
+ * Post a miss, unless there is one under way: control, which is woken, asks the front-end.
+ *
+ * @param perm	VHOST_ACCESS_*: what is to be done there.
+ * @return -EAGAIN, so that a walk can return its result.
+ *
+ * The thread that polls the queue, inside the gate, or control while the vring is paused.
+ */
+int vhost_pci_vring_miss(struct vhost_pci_vring *vr, uint64_t iova, uint8_t perm);
 
 /** Forget a paused vring's pointers and its reference of the memory table. Control thread. */
 void vhost_pci_vring_unmap(struct vhost_pci_vring *vr);
