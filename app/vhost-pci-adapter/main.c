@@ -23,6 +23,7 @@
 
 #include <glib-unix.h>
 
+#include "keeper.h"
 #include "options.h"
 #include "plug.h"
 #include "status.h"
@@ -145,6 +146,11 @@ daemon_start(struct daemon *daemon, const struct options *options)
 					strerror(errno));
 			return false;
 		}
+		if (oe->config.irq == VFU_PCI_IRQ_MSIX)
+			vhost_pci_log(VHOST_PCI_LOG_WARNING,
+					"%s: adapters have MSI-X: do not unplug them while their "
+					"machine runs, QEMU may abort",
+					oe->config.name);
 		if (endpoint_create(&oe->config, &plug_ops, daemon_plug(daemon, oe), &endpoint) < 0)
 			return false;
 		g_ptr_array_add(daemon->endpoints, endpoint);
@@ -222,7 +228,12 @@ daemon_run(const struct options *options)
 		.endpoints = g_ptr_array_new_with_free_func((GDestroyNotify)endpoint_destroy),
 	};
 	bool started;
+	int error;
 
+	error = keeper_start();
+	if (error < 0)
+		vhost_pci_log(VHOST_PCI_LOG_WARNING, "no keeper of connections: %s",
+				strerror(-error));
 	g_unix_signal_add(SIGTERM, daemon_stop, &daemon);
 	g_unix_signal_add(SIGINT, daemon_stop, &daemon);
 	started = daemon_start(&daemon, options);

@@ -248,9 +248,15 @@ add_endpoint(struct options *options, const char *name, const struct endpoint_te
 	config->features = VHOST_PCI_ADAPTER_NET_FEATURES & ~FEATURES_HOST_TSO;
 	if (config->nb_vrings > 2)
 		config->features |= VHOST_PCI_ADAPTER_NET_FEATURES_MQ;
-	return parse_interrupts(text->interrupts, &config->irq, error) &&
-			parse_mask("features", text->features, ~FEATURES_IMPOSSIBLE,
-					&config->features, error) &&
+	if (!parse_interrupts(text->interrupts, &config->irq, error))
+		return false;
+	if (config->irq == VFU_PCI_IRQ_MSIX && text->qmp != NULL)
+		return fail(error,
+				"endpoint %s: not msix with qmp: QEMU aborts when a device with "
+				"MSI-X is unplugged",
+				name);
+	return parse_mask("features", text->features, ~FEATURES_IMPOSSIBLE, &config->features,
+			       error) &&
 			parse_mask("protocol-features", text->protocol_features, PROTOCOL_POSSIBLE,
 					&config->protocol_features, error);
 }

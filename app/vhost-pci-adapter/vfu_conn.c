@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "keeper.h"
 #include "vfu_conn.h"
 #include "vhost_pci_peer_fd.h"
 #include "watch.h"
@@ -17,6 +18,7 @@
 
 struct vfu_conn {
 	int fd;
+	uint64_t keeper_id; /**< what the keeper knows it by */
 	const struct vfu_conn_ops *ops;
 	void *opaque;
 	GSource *watch_in;
@@ -55,6 +57,7 @@ vfu_conn_create(int fd, const struct vfu_conn_ops *ops, void *opaque)
 	conn->out_fd = -1;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	conn->watch_in = watch_fd(fd, G_IO_IN, vfu_conn_readable, conn);
+	conn->keeper_id = keeper_hold(fd);
 	return conn;
 }
 
@@ -88,7 +91,8 @@ vfu_conn_destroy(struct vfu_conn *conn)
 	watch_stop(&conn->watch_in);
 	vfu_conn_drop_input(conn);
 	vfu_conn_drop_output(conn);
-	close(conn->fd);
+	keeper_close(conn->fd);
+	keeper_release(conn->keeper_id);
 	g_free(conn);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keeper.h"
 #include "notify.h"
 #include "vfu_device_priv.h"
 #include "vhost_pci_log.h"
@@ -128,7 +129,7 @@ vfu_device_accept(void *opaque)
 		vhost_pci_log(VHOST_PCI_LOG_WARNING, "%s: refusing a second client on %s",
 				device->name, device->path);
 		device->stats.refused++;
-		close(fd);
+		keeper_close(fd);
 		return;
 	}
 	device->conn_fd = fd;
@@ -197,6 +198,7 @@ vfu_device_create(const struct vfu_device_config *config, const struct vfu_devic
 			irqs->fds[irq] = -1;
 	}
 	dev->listen_fd = listen_fd;
+	dev->keeper_id = keeper_hold(listen_fd);
 	dev->watch_listen = watch_fd(listen_fd, G_IO_IN, vfu_device_accept, dev);
 	*device = dev;
 	return 0;
@@ -210,6 +212,7 @@ vfu_device_destroy(struct vfu_device *device)
 	vfu_device_disconnect(device);
 	watch_stop(&device->watch_listen);
 	close(device->listen_fd);
+	keeper_release(device->keeper_id);
 	unlink(device->path);
 	for (unsigned int type = 0; type < VFIO_PCI_NUM_IRQS; type++)
 		g_free(device->irqs[type].fds);

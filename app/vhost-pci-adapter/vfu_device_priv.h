@@ -33,6 +33,7 @@ struct vfu_device {
 	struct vfu_device_stats stats;
 
 	int listen_fd;
+	uint64_t keeper_id; /**< what the keeper knows it by */
 	GSource *watch_listen;
 
 	struct vfu_conn *conn; /**< the client, or NULL */

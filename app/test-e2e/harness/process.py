@@ -8,6 +8,7 @@ import os
 import pathlib
 import pty
 import re
+import select
 import signal
 import subprocess
 import termios
@@ -238,6 +239,20 @@ class Process:
                     pass
                 os.close(handle)
         self.popen.wait()
+        self._close()
+
+    def crash(self, timeout: float = 30) -> None:
+        """Kill the process alone: what it has started ends by itself."""
+        self._expected_death = True
+        handles = _descendants(self.pid)
+        self.popen.kill()
+        self.popen.wait()
+        for handle in handles:
+            # A handle is readable when its process has ended.
+            ended = select.select([handle], [], [], settings.deadline(timeout))[0]
+            os.close(handle)
+            if not ended:
+                raise ProcessError(f"a child of {self.name} lives")
         self._close()
 
     def _close(self) -> None:
