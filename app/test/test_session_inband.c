@@ -73,7 +73,7 @@ up(struct session_peer *peer, uint64_t features)
 	unsigned int i;
 
 	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_PROTOCOL_FEATURES,
-					 PEER_PROTOCOL_FEATURES),
+					 PEER_PROTOCOL_INBAND),
 			0);
 	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_FEATURES, features), 0);
 	assert_int_equal(peer_send_fd(peer, VHOST_USER_SET_BACKEND_REQ_FD, ends[1]), 0);
@@ -411,7 +411,7 @@ test_call_waits_for_its_channel(void **state)
 	struct session_peer *peer = *state;
 
 	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_PROTOCOL_FEATURES,
-					 PEER_PROTOCOL_FEATURES),
+					 PEER_PROTOCOL_INBAND),
 			0);
 	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_FEATURES, MODERN), 0);
 	assert_int_equal(peer_send_mem_table(peer), 0);

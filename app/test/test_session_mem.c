@@ -187,6 +187,74 @@ test_file_offset_that_wraps(void **state)
 	assert_refused(peer, &region, 1, -EINVAL);
 }
 
+/* Regions without user addresses, as of a front-end that shows none. */
+static struct vhost_user_mem_region
+gpa_region(unsigned int i)
+{
+	struct vhost_user_mem_region region = peer_region();
+
+	region.size /= 2;
+	region.gpa += i * region.size;
+	region.mmap_offset += i * region.size;
+	region.uva = 0;
+	return region;
+}
+
+static void
+send_gpa_addr(struct session_peer *peer, unsigned int index)
+{
+	struct vhost_pci_msg msg = peer_msg(VHOST_USER_SET_VRING_ADDR, sizeof(msg.payload.addr));
+	uint64_t gpa = PEER_GPA + index * PEER_RING_BYTES;
+
+	msg.payload.addr.index = index;
+	msg.payload.addr.desc_user_addr = gpa;
+	msg.payload.addr.avail_user_addr = gpa + PEER_AVAIL;
+	msg.payload.addr.used_user_addr = gpa + PEER_USED;
+	assert_int_equal(peer_send(peer, &msg), 0);
+}
+
+static void
+test_rings_at_guest_addresses(void **state)
+{
+	static const uint64_t with = PEER_PROTOCOL_TAKEN | VHOST_USER_PROTOCOL_MASK(GPA_ADDRESSES);
+	struct session_peer *peer = *state;
+	struct vhost_user_mem_region regions[] = { gpa_region(0), gpa_region(1) };
+	unsigned int i;
+
+	peer_negotiate(peer, PEER_F_PROTOCOL | UINT64_C(1) << VIRTIO_F_VERSION_1);
+	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_PROTOCOL_FEATURES, with), 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(peer_send_region(peer, VHOST_USER_ADD_MEM_REG, &regions[i]), 0);
+	/* What addresses mean does not change while there are some. */
+	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_PROTOCOL_FEATURES, PEER_PROTOCOL_TAKEN),
+			-EBUSY);
+	assert_int_equal(peer_send_u64(peer, VHOST_USER_SET_PROTOCOL_FEATURES,
+					 with & ~VHOST_USER_PROTOCOL_MASK(RARP)),
+			0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_NUM, i, PEER_RING_SIZE),
+				0);
+		assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_BASE, i, 0), 0);
+		send_gpa_addr(peer, i);
+		assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, i,
+						 peer->kick[i]),
+				0);
+		assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_ENABLE, i, 1), 0);
+		assert_int_equal(peer_mode(peer, i), VHOST_PCI_VRING_ON);
+		/* The very byte that the front-end has there. */
+		peer->memory[i * PEER_RING_BYTES] = (uint8_t)(0xa0 + i);
+		assert_int_equal(*(const uint8_t *)peer_vring(peer, i)->split.desc, 0xa0 + i);
+	}
+	assert_true(peer->ready);
+	/* A region goes by its guest address. */
+	regions[1].uva = PEER_UVA;
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &regions[1]), 0);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &regions[1]), -ENOENT);
+	assert_true(peer->ready);
+	assert_int_equal(peer_send_region(peer, VHOST_USER_REM_MEM_REG, &regions[0]), 0);
+	assert_false(peer->ready);
+}
+
 static void
 test_gpa_that_wraps(void **state)
 {
@@ -513,6 +581,7 @@ static const struct CMUnitTest tests[] = {
 	UP_TEST(test_table_without_the_rings_turns_them_off),
 	PEER_TEST(test_region_of_size_0),
 	PEER_TEST(test_file_offset_that_wraps),
+	PEER_TEST(test_rings_at_guest_addresses),
 	PEER_TEST(test_gpa_that_wraps),
 	PEER_TEST(test_uva_that_wraps),
 	PEER_TEST(test_file_shorter_than_the_region),

@@ -88,6 +88,11 @@ session_set_protocol_features(struct vhost_pci_session *session, struct vhost_pc
 	/* "In-band notifications": "the back-end should close the connection" */
 	if ((features & inband) != 0 && (features & inband_needs) != inband_needs)
 		return -ECONNABORTED;
+	/* What the addresses of memory that is there already mean. */
+	if (session->mem != NULL &&
+			((features ^ session->protocol_features) &
+					VHOST_USER_PROTOCOL_MASK(GPA_ADDRESSES)) != 0)
+		return -EBUSY;
 	session->protocol_features = features;
 	session_inband_update(session);
 	return 0;

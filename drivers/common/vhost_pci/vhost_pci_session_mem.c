@@ -60,6 +60,20 @@ session_mem_is_lost(const struct vhost_pci_session *session)
 }
 
 /**
+ * A region as it was sent, but for its user address where the front-end has none: rings and IOTLB
+ * entries are then at guest addresses (VHOST_USER_PROTOCOL_F_GPA_ADDRESSES), which stand for them.
+ */
+static struct vhost_user_mem_region
+sent_region(const struct vhost_pci_session *session, const struct vhost_user_mem_region *wire)
+{
+	struct vhost_user_mem_region region = *wire;
+
+	if (session_has_protocol(session, VHOST_USER_PROTOCOL_F_GPA_ADDRESSES))
+		region.uva = region.gpa;
+	return region;
+}
+
+/**
  * Map what a region describes.
  *
  * @param[out] region Its mapping is the caller's reference.
@@ -126,8 +140,10 @@ session_set_mem_table(struct vhost_pci_session *session, struct vhost_pci_msg *m
 
 	(void)reply;
 	while (ret == 0 && nb_mapped < table->nb_regions) {
-		ret = map_region(session, &table->region[nb_mapped], msg->fds[nb_mapped],
-				&regions[nb_mapped]);
+		const struct vhost_user_mem_region sent = sent_region(session,
+				&table->region[nb_mapped]);
+
+		ret = map_region(session, &sent, msg->fds[nb_mapped], &regions[nb_mapped]);
 		if (ret == 0)
 			nb_mapped++;
 	}
@@ -185,22 +201,23 @@ int
 session_add_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	const struct vhost_user_mem_region *wire = &msg->payload.single_region.region;
+	const struct vhost_user_mem_region sent = sent_region(session,
+			&msg->payload.single_region.region);
 	struct vhost_pci_mem_region *regions, *same;
 	unsigned int nb_regions;
 	int ret;
 
 	(void)reply;
 	/* QEMU 7.2 adds and removes each region once per queue pair. */
-	same = find_region(session, wire);
-	if (same != NULL && same->mmap_offset == wire->mmap_offset && same->nb_more < UINT32_MAX) {
+	same = find_region(session, &sent);
+	if (same != NULL && same->mmap_offset == sent.mmap_offset && same->nb_more < UINT32_MAX) {
 		same->nb_more++;
 		return 0;
 	}
 	regions = copy_regions(session, &nb_regions);
 	if (regions == NULL)
 		return -ENOMEM;
-	ret = map_region(session, wire, msg->fds[0], &regions[nb_regions]);
+	ret = map_region(session, &sent, msg->fds[0], &regions[nb_regions]);
 	if (ret == 0) {
 		ret = replace_mem(session, regions, nb_regions + 1);
 		vhost_pci_mapping_put(regions[nb_regions].mapping);
@@ -213,13 +230,14 @@ int
 session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 		struct vhost_pci_msg *reply)
 {
-	const struct vhost_user_mem_region *wire = &msg->payload.single_region.region;
+	const struct vhost_user_mem_region sent = sent_region(session,
+			&msg->payload.single_region.region);
 	struct vhost_pci_mem_region *regions, *same;
 	unsigned int nb_regions, i;
 	int ret = -ENOENT;
 
 	(void)reply;
-	same = find_region(session, wire);
+	same = find_region(session, &sent);
 	if (same != NULL && same->nb_more > 0) {
 		same->nb_more--;
 		return 0;
@@ -228,7 +246,7 @@ session_rem_mem_reg(struct vhost_pci_session *session, struct vhost_pci_msg *msg
 	if (regions == NULL)
 		return -ENOMEM;
 	for (i = 0; i < nb_regions; i++) {
-		if (!is_region(&regions[i], wire))
+		if (!is_region(&regions[i], &sent))
 			continue;
 		regions[i] = regions[nb_regions - 1];
 		ret = replace_mem(session, regions, nb_regions - 1);
