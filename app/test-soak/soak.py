@@ -189,10 +189,12 @@ class Soak:
         ports += [f"net_vpci0_{i + 1}" for i in range(NB_SHARED)]
         ports += [f"{name},iface={self.path(name)}" for name in self.victim_ports()]
         cpus = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0)))
-        argv = [self.args.backend, "--no-huge", "-m", "128", "--no-pci", "--no-telemetry",
-                f"--lcores=(0-1)@({cpus})", f"--file-prefix=soak{os.getpid()}",
+        argv = [self.args.backend, "--no-huge", "--no-shconf", "-m", "128", "--no-pci",
+                "--no-telemetry",
+                f"--lcores=(0-1)@({cpus})",
                 "--log-level=pmd.net.vhost_pci:error", "--", *ports]
         child = await Child.start(argv, self.folder / "back-end.log", {
+            "RUNTIME_DIRECTORY": str(self.folder),
             "ASAN_OPTIONS": "quarantine_size_mb=16:" + os.environ.get("ASAN_OPTIONS", "")})
         self.back = BackEnd(child)
         if await child.hear() != "ready":

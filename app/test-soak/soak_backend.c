@@ -33,7 +33,7 @@
 
 #define MAX_PORTS RTE_MAX_ETHPORTS
 #define BURST     32
-#define NB_MBUFS  8191
+#define NB_MBUFS  8191u
 #define NB_DESC   256
 #define ROOM      (2048 + RTE_PKTMBUF_HEADROOM)
 
