@@ -197,14 +197,18 @@ compare_with_walk(struct ring *ring, const struct vhost_pci_batch *batch, unsign
 	uint16_t flags;
 	int ret;
 
+	if (nb == max)
+		assert_false(batch->is_last);
 	for (i = 0; i < max; i++) {
 		memset(&chain, 0, sizeof(chain));
 		ring->vr->cache = cache;
 		flags = next_flags(ring);
 		ret = ring_next(ring, &chain, dir);
 		assert_int_equal(is_plain(ring, &chain, ret, flags), i < nb);
-		if (i >= nb)
+		if (i >= nb) {
+			assert_int_equal(batch->is_last, ret == 0);
 			break;
+		}
 		assert_ptr_equal(batch->va[i], ring->vr->segs[chain.seg_idx].va);
 		assert_int_equal(batch->len[i], chain.len);
 		assert_int_equal(batch->id[i], chain.id);

@@ -35,28 +35,33 @@ VHOST_PCI_ALWAYS_INLINE unsigned int
 take_split(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch, unsigned int max,
 		const enum vhost_pci_dir dir)
 {
-	const uint16_t mask = (uint16_t)(vr->size - 1);
-	uint16_t avail_idx = vr->avail_idx;
-	unsigned int nb;
+	/* Copies, which what is written to the batch can't change. */
+	const struct vhost_pci_mem_cache cache = vr->cache;
+	const struct vring_desc *table = vr->split.desc;
+	const uint16_t *ring = vr->split.avail->ring;
+	const uint32_t size = vr->size;
+	uint32_t avail_idx = vr->avail_idx;
+	unsigned int nb, nb_seen, nb_max;
 
+	batch->is_last = true;
 	if ((uint16_t)(vr->avail_seen - avail_idx) < max && vhost_pci_split_nb_avail(vr) <= 0)
 		return 0;
-	if ((uint16_t)(vr->avail_seen - avail_idx) < max)
-		max = (uint16_t)(vr->avail_seen - avail_idx);
-	for (nb = 0; nb < max; nb++) {
-		uint16_t head = vhost_pci_load_relaxed(&vr->split.avail->ring[avail_idx & mask]);
+	nb_seen = (uint16_t)(vr->avail_seen - avail_idx);
+	nb_max = nb_seen < max ? nb_seen : max;
+	for (nb = 0; nb < nb_max; nb++) {
+		uint32_t head = vhost_pci_load_relaxed(&ring[(avail_idx + nb) & (size - 1)]);
 		struct vhost_pci_desc desc;
 
-		if (vhost_pci_unlikely(head >= vr->size))
+		if (vhost_pci_unlikely(head >= size))
 			break;
-		desc = vhost_pci_desc_load_split(&vr->split.desc[head]);
+		desc = vhost_pci_desc_load_split(&table[head]);
 		if (vhost_pci_unlikely((desc.flags & VHOST_PCI_PLAIN_MASK) !=
 						    vhost_pci_plain_flags(dir) ||
-				    !vhost_pci_batch_add(&vr->cache, batch, nb, &desc)))
+				    !vhost_pci_batch_add(&cache, batch, nb, &desc)))
 			break;
-		batch->id[nb] = head;
-		avail_idx++;
+		batch->id[nb] = (uint16_t)head;
 	}
+	batch->is_last = nb < max && nb == nb_seen;
 	return nb;
 }
 
@@ -76,12 +81,10 @@ VHOST_PCI_ALWAYS_INLINE unsigned int
 take_packed(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch, unsigned int max,
 		const enum vhost_pci_dir dir)
 {
-	struct vhost_pci_packed_walk walk = vhost_pci_packed_walk_begin(vr, dir);
-	unsigned int nb = 0;
+	/* No group is so small. */
+	const struct vhost_pci_group one_by_one = { NULL, UINT32_MAX };
 
-	while (nb < max && vhost_pci_packed_take_one(vr, &walk, batch, nb))
-		nb++;
-	return nb;
+	return vhost_pci_packed_take(vr, batch, max, dir, one_by_one);
 }
 
 static unsigned int

@@ -41,6 +41,7 @@ struct vhost_pci_batch {
 	VHOST_PCI_CACHE_ALIGNED uint8_t *va[VHOST_PCI_BATCH]; /**< Peer memory, untrusted. */
 	uint32_t len[VHOST_PCI_BATCH];                        /**< Bytes at va, at least 1. */
 	uint16_t id[VHOST_PCI_BATCH];                         /**< As in struct vhost_pci_chain. */
+	bool is_last; /**< Fewer than wanted, and nothing available behind them. */
 };
 
 /**
@@ -48,7 +49,8 @@ struct vhost_pci_batch {
  *
  * @param[out] batch The chains.
  * @param max	1 to VHOST_PCI_BATCH.
- * @return Their number, 0 to @p max. Less where fewer are available or the next one is not plain.
+ * @return Their number, 0 to @p max. Less where fewer are available, as batch->is_last says and a
+ *	   single load finds of an idle ring, or the next one is not plain.
  */
 typedef unsigned int (*vhost_pci_take_fn_t)(struct vhost_pci_vring *vr,
 		struct vhost_pci_batch *batch, unsigned int max);

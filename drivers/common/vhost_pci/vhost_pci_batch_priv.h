@@ -100,13 +100,13 @@ vhost_pci_packed_take_one(const struct vhost_pci_vring *vr, struct vhost_pci_pac
 	return true;
 }
 
-/** Whether nothing is available: the look that a poll of an idle ring costs. */
+/** Whether nothing is available where a walk stands. */
 VHOST_PCI_ALWAYS_INLINE bool
-vhost_pci_packed_is_idle(const struct vhost_pci_vring *vr)
+vhost_pci_packed_is_end(const struct vhost_pci_vring *vr, const struct vhost_pci_packed_walk *walk)
 {
-	return !vhost_pci_packed_is_avail(vhost_pci_load_relaxed(
-							  &vr->packed.desc[vr->avail_idx].flags),
-			vr->avail_wrap);
+	const uint16_t flags = vhost_pci_load_relaxed(&vr->packed.desc[walk->slot].flags);
+
+	return ((flags ^ walk->flags) & (VHOST_PCI_PACKED_F_AVAIL | VHOST_PCI_PACKED_F_USED)) != 0;
 }
 
 /**
@@ -136,7 +136,9 @@ vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch,
 	const struct vhost_pci_mem_cache cache = vr->cache;
 	unsigned int nb = 0, plain;
 
-	if (vhost_pci_packed_is_idle(vr))
+	/* The look that a poll of an idle ring costs. */
+	batch->is_last = vhost_pci_packed_is_end(vr, &walk);
+	if (batch->is_last)
 		return 0;
 	while (nb < max) {
 		if (vhost_pci_likely(
@@ -144,8 +146,10 @@ vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch,
 			plain = group.take(&vr->packed.desc[walk.slot], walk.flags, cache, batch,
 					nb);
 			nb += plain;
-			if (plain < group.size)
+			if (plain < group.size) {
+				vhost_pci_packed_walk_step(vr, &walk, plain);
 				break;
+			}
 			vhost_pci_packed_walk_step(vr, &walk, group.size);
 		} else {
 			if (!vhost_pci_packed_take_one(vr, &walk, batch, nb))
@@ -153,6 +157,7 @@ vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch,
 			nb++;
 		}
 	}
+	batch->is_last = nb < max && vhost_pci_packed_is_end(vr, &walk);
 	return nb;
 }
 
