@@ -121,6 +121,60 @@ test_rx_csum_flag(void **state)
 	rig_fini(&rig);
 }
 
+/* Number i of a burst in which each packet is of another kind than the one before: whole, to be
+ * completed, too long for one mbuf, with a header that lies, too short.
+ */
+static bool
+send_mixed(struct rig *rig, unsigned int i)
+{
+	struct virtio_net_hdr_v1 hdr;
+
+	packet.payload_len = (i % 5 == 2 ? 1000 : 100) + i;
+	packet_build(&packet);
+	if (i % 5 == 1)
+		packet_make_partial(&packet);
+	hdr = needs_csum();
+	if (i % 5 == 3)
+		hdr.csum_start = 0xffff;
+	else if (i % 5 != 1)
+		memset(&hdr, 0, sizeof(hdr));
+	assert_int_equal(tfe_netq_send(&rig->tx[0], &hdr, packet.bytes,
+					 i % 5 == 4 ? 13 : packet.len),
+			0);
+	return i % 5 < 3;
+}
+
+/* All of them come in one burst, in their order, but for those that are dropped and counted. */
+static void
+test_rx_mixed(void **state)
+{
+	const struct rig_conf conf = { .rx_offloads = RTE_ETH_RX_OFFLOAD_SCATTER, .room = 512 };
+	struct rte_mbuf *mbufs[RIG_MAX_BURST];
+	unsigned int i, nb = 0, done = 0;
+	struct rig rig;
+
+	rig_open(&rig, &conf, *state, F(NET_F_CSUM), NULL);
+	make_shape(0, 0);
+	for (i = 0; i < 40; i++)
+		nb += send_mixed(&rig, i);
+	assert_int_equal(rte_eth_rx_burst(rig.port, 0, mbufs, RIG_MAX_BURST), nb);
+	for (i = 0; i < 40; i++) {
+		if (i % 5 > 2)
+			continue;
+		packet.payload_len = (i % 5 == 2 ? 1000 : 100) + i;
+		packet_build(&packet);
+		rig_check_mbuf(mbufs[done++], packet.bytes, packet.len);
+	}
+	assert_int_equal(done, nb);
+	rte_pktmbuf_free_bulk(mbufs, nb);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_good_packets"), nb);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_sw_csum_packets"), 8);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_bad_header_dropped"), 8);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_runt_dropped"), 8);
+	rig_rx_none(&rig, 0);
+	rig_fini(&rig);
+}
+
 /* A checksum that no flag can name, such as an inner one, is completed in any case. */
 static void
 test_rx_csum_inner(void **state)
@@ -705,6 +759,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_rx_csum_completed),
 	RIG_TEST(test_rx_csum_completed, legacy),
 	BOTH(test_rx_csum_flag),
+	BOTH(test_rx_mixed),
 	BOTH(test_rx_csum_inner),
 	BOTH(test_rx_csum_not_negotiated),
 	BOTH(test_rx_csum_outside),

@@ -147,7 +147,8 @@ vhost_pci_lend_is_waiting(const struct vhost_pci_lend *lend)
 static inline bool
 vhost_pci_lend_is_due(const struct vhost_pci_vring *vr)
 {
-	return vr->lend != NULL &&
+	/* Without the lending's own line where nothing is lent. */
+	return vr->lend != NULL && vr->nb_lent > 0 &&
 			vhost_pci_load_relaxed(&vr->lend->given_back) != VHOST_PCI_LEND_NONE;
 }
 

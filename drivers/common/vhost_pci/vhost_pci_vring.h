@@ -175,6 +175,7 @@ struct vhost_pci_vring {
 	bool avail_wrap;        /**< Packed: wrap counter that goes with avail_idx. */
 	bool used_wrap;         /**< Packed: wrap counter that goes with used_idx. */
 	bool signalled_valid;   /**< signalled_idx was set since the ring was started. */
+	bool notify_peer;       /**< The front-end is asked to kick (interrupt mode). */
 	uint16_t signalled_idx; /**< used_idx when the peer was last looked at for a call. */
 	uint16_t flush_slot;    /**< Packed: slot of the first used entry not yet published. */
 	uint16_t flush_flags;   /**< Packed: its flags, withheld until the flush. */
@@ -182,11 +183,10 @@ struct vhost_pci_vring {
 	uint16_t kick_event;    /**< Split: the avail event last written. */
 	uint16_t avail_shown;   /**< Atomic: the avail half of the base, for threads that look. */
 	uint32_t nb_segs;       /**< Segments in use in segs. */
-	bool notify_peer;       /**< The front-end is asked to kick (interrupt mode). */
 	uint32_t busy;          /**< The gate's other half: 1 inside a burst. */
+	uint64_t nb_lent;       /**< Chains that are lent, as a gauge: others may look at it. */
 	struct vhost_pci_mem_cache cache;
 	struct vhost_pci_vring_stats stats;
-	uint64_t nb_lent; /**< Chains that are lent, as a gauge: others may look at it. */
 	enum vhost_pci_vring_error error; /**< Set once, with the atomic accessors. */
 
 	/* Of rare modes, for VHOST_PCI_RING_TRACKED. */

@@ -25,16 +25,18 @@
 			VHOST_PCI_FEATURE(NET_F_HOST_TSO6) | VHOST_PCI_FEATURE(NET_F_HOST_UFO))
 
 /**
- * Do for a received packet what its header asks for: checksum, segmentation.
+ * Do what is rare for a received packet: what its header asks for (checksum, segmentation) and what
+ * the application has asked for besides the bytes. Where that writes to a packet that is the
+ * front-end's memory, it is copied first.
  *
- * @param hdr	The header, copied out of shared memory.
- * @param m	The whole packet.
- * @return 0; -EBADMSG where the header contradicts the packet, which is then to be dropped; -EROFS
- *	   where a checksum is to be written to the front-end's memory: nothing was done yet.
+ * @param hdr	The header, copied out of shared memory; NULL: it asks for nothing.
+ * @param m	The whole packet, which is the callee's.
+ * @return The packet; NULL where it was dropped, and counted: its header contradicts it, or there
+ *	   are no mbufs for the copy.
  *
  * Clause: VIRTIO 5.1.6.2 (what a driver may send), 5.1.6.2.2 (what a device must check).
  */
-int vhost_pci_rx_offload(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
+struct rte_mbuf *vhost_pci_rx_finish(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
 		struct rte_mbuf *m);
 
 /** Flags with which an mbuf asks for more at transmission than a copy, known here or not. */

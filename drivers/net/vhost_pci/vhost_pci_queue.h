@@ -47,24 +47,26 @@ typedef uint16_t (*vhost_pci_tx_fn_t)(struct vhost_pci_txq *txq, struct rte_mbuf
 
 /** A receive queue. */
 struct vhost_pci_rxq {
-	/* Read by the polling thread. Control writes while the vring is paused or the port down. */
-	vhost_pci_rx_fn_t rx;
+	/* Read by the polling thread. Control writes while the vring is paused or the port down.
+	 * First what a poll of an idle queue looks at: one cache line.
+	 */
+	VHOST_PCI_CACHE_ALIGNED vhost_pci_rx_fn_t rx;
 	vhost_pci_take_fn_t take; /**< Of plain chains. */
 	struct vhost_pci_vring *vr;
-	struct rte_mempool *pool;
-	uint64_t rearm;    /**< What a fresh mbuf has at VHOST_PCI_MBUF_REARM. */
-	uint64_t features; /**< Negotiated. */
-	uint64_t offloads; /**< RTE_ETH_RX_OFFLOAD_*. */
-	uint32_t room;     /**< Bytes of a frame that one mbuf holds. */
-	uint32_t max_len;  /**< Longest frame taken: room, or any where frames may be scattered. */
-	uint32_t ptype_mask;       /**< Layers of the packet type to be set. */
-	uint32_t plain_len;        /**< Longest frame that is copied into one mbuf. */
-	uint32_t copybreak;        /**< Length from which on frames are received without a copy. */
-	uint32_t zcopy_headers;    /**< Bytes of such a frame that are copied. */
-	unsigned int zcopy_pieces; /**< Pieces of the front-end's memory in it at most. */
+	uint64_t features;   /**< Negotiated. */
+	uint32_t ptype_mask; /**< Layers of the packet type to be set. */
+	uint32_t plain_len;  /**< Longest frame that is copied into one mbuf. */
+	uint64_t rearm;      /**< What a fresh mbuf has at VHOST_PCI_MBUF_REARM. */
+	bool vlan_strip;     /**< Written by vlan_offload_set at any time. */
+	bool rarp_pending;   /**< Control sets, the polling thread clears. */
 	bool legacy_ol_flags;
-	bool vlan_strip;   /**< Written by vlan_offload_set at any time. */
-	bool rarp_pending; /**< Control sets, the polling thread clears. */
+	uint32_t copybreak; /**< Length from which on frames are received without a copy. */
+	struct rte_mempool *pool;
+	uint64_t offloads;         /**< RTE_ETH_RX_OFFLOAD_*. */
+	uint32_t room;             /**< Bytes of a frame that one mbuf holds. */
+	uint32_t max_len;          /**< Longest frame taken: room, or any where scattered. */
+	uint32_t zcopy_headers;    /**< Bytes of a lent frame that are copied. */
+	unsigned int zcopy_pieces; /**< Pieces of the front-end's memory in it at most. */
 
 	/* Owned by the polling thread. */
 	VHOST_PCI_CACHE_ALIGNED uint16_t nb_stash;

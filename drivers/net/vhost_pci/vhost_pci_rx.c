@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include <rte_arp.h>
-#include <rte_net.h>
 #include <rte_prefetch.h>
 
 #include "vhost_pci_ethdev.h"
@@ -30,11 +29,6 @@
 #define RX_LENT    (1u << 1) /**< Not to be returned here: it was lent, and comes back later. */
 #define RX_STOP    (1u << 2) /**< It can't be handled now, or not at all: back into the ring. */
 
-/** What a burst is made for besides the kind of ring, as bits of a constant argument. */
-#define RX_OFFLOAD (1u << 0) /**< Look at the virtio-net headers. */
-#define RX_LEND    (1u << 1) /**< The vring has a lending. */
-#define RX_HOWS    4         /**< For tables indexed by these. */
-
 /** Copy a frame into one mbuf. */
 VHOST_PCI_ALWAYS_INLINE void
 rx_copy(struct rte_mbuf *m, const uint8_t *src, uint32_t len)
@@ -42,61 +36,6 @@ rx_copy(struct rte_mbuf *m, const uint8_t *src, uint32_t len)
 	vhost_pci_copy(rte_pktmbuf_mtod(m, uint8_t *), src, len);
 	m->data_len = (uint16_t)len;
 	m->pkt_len = len;
-}
-
-/**
- * What an application may have asked for besides the bytes; rare.
- *
- * @return 0; -EBADMSG: drop the packet; -EROFS: where something is to be written the packet is the
- *	   front-end's memory, a copy is needed.
- */
-static __rte_noinline int
-rx_extras(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
-{
-	bool is_ours = !RTE_MBUF_HAS_EXTBUF(m);
-	int ret;
-
-	/* Looked at once: in the front-end's memory the tag may come and go. */
-	if (rxq->vlan_strip && !is_ours &&
-			rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->ether_type ==
-					rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN))
-		return -EROFS;
-	ret = hdr != NULL ? vhost_pci_rx_offload(rxq, hdr, m) : 0;
-	if (ret < 0)
-		return ret;
-	/* A tag needs a whole Ethernet header behind it, and data in the first mbuf. */
-	if (rxq->vlan_strip && is_ours && m->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN &&
-			rte_vlan_strip(m) == 0 && m->ol_flags & VHOST_PCI_TX_OFFLOAD_FLAGS)
-		/* What was set for its transmission counted the tag. */
-		m->l2_len -= RTE_VLAN_HLEN;
-	if (rxq->ptype_mask != 0)
-		m->packet_type = rte_net_get_ptype(m, NULL, rxq->ptype_mask);
-	return 0;
-}
-
-/** Do what is rare for a packet, and with a copy of it if need be; NULL where it is dropped. */
-static __rte_noinline struct rte_mbuf *
-rx_finish(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
-{
-	int ret = rx_extras(rxq, hdr, m);
-	struct rte_mbuf *copy;
-
-	if (ret == -EROFS) {
-		copy = rte_pktmbuf_copy(m, rxq->pool, 0, UINT32_MAX);
-		rte_pktmbuf_free(m);
-		if (copy == NULL) {
-			rxq->stats.no_mbuf++;
-			return NULL;
-		}
-		m = copy;
-		m->port = vhost_pci_port_id(rxq->port);
-		ret = rx_extras(rxq, hdr, m);
-	}
-	if (ret == 0)
-		return m;
-	rxq->stats.bad_header++;
-	rte_pktmbuf_free(m);
-	return NULL;
 }
 
 /** Make a packet of a chain: copy it or, from a length on, lend the chain, which is then told. */
@@ -115,7 +54,7 @@ rx_fetch(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, unsigne
 		seg++;
 		offset = 0;
 	}
-	if (how & RX_LEND && unlikely(len >= rxq->copybreak)) {
+	if (how & VHOST_PCI_RX_LEND && unlikely(len >= rxq->copybreak)) {
 		m = vhost_pci_zcopy_rx(rxq, chain, vhost_pci_rx_cursor_at(seg, offset), len);
 		if (likely(m != NULL)) {
 			*lent = RX_LENT;
@@ -157,7 +96,7 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 		rxq->stats.too_long++;
 		return RX_DROPPED;
 	}
-	if (how & RX_OFFLOAD) {
+	if (how & VHOST_PCI_RX_OFFLOAD) {
 		/* Once, into a copy that is then checked and used. */
 		if (likely(seg->len >= sizeof(hdr)))
 			memcpy(&hdr, seg->va, sizeof(hdr));
@@ -172,7 +111,7 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 		return RX_STOP;
 	}
 	if (unlikely(has_hdr || extras)) {
-		m = rx_finish(rxq, has_hdr ? &hdr : NULL, m);
+		m = vhost_pci_rx_finish(rxq, has_hdr ? &hdr : NULL, m);
 		if (unlikely(m == NULL))
 			return RX_DROPPED | lent;
 	}
@@ -181,19 +120,35 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 	return RX_PACKET | lent;
 }
 
-/** Take chains, as many as a batch has, and fetch what they point to. */
+/** A burst on its way. */
+struct rx_burst {
+	struct rte_mbuf **bufs; /**< Where the next packet goes. */
+	uint16_t nb_left;       /**< Chains that may be taken: there is a place for each. */
+	bool may_batch;         /**< The short way is open. */
+	bool is_end;            /**< There is nothing more for this burst. */
+};
+
+/**
+ * Take chains, as many as a batch has, and fetch what they point to; where the short way is open,
+ * only up to one behind which that may go on.
+ */
 VHOST_PCI_ALWAYS_INLINE unsigned int
-rx_take(struct vhost_pci_vring *vr, struct vhost_pci_take *takes, unsigned int max,
+rx_take(struct vhost_pci_vring *vr, struct vhost_pci_take *takes, struct rx_burst *burst,
 		const unsigned int kind)
 {
+	const unsigned int max = RTE_MIN(burst->nb_left, VHOST_PCI_BATCH);
+	bool is_plain = false;
 	unsigned int nb;
 
 	vhost_pci_ring_drop_segs(vr);
-	for (nb = 0; nb < max && vr->nb_segs <= MAX_HELD_SEGS; nb++) {
+	for (nb = 0; nb < max && vr->nb_segs <= MAX_HELD_SEGS && !is_plain; nb++) {
 		takes[nb].before = vhost_pci_ring_save(vr);
-		if (vhost_pci_ring_next(vr, &takes[nb].chain, kind, VHOST_PCI_DEQUEUE) <= 0)
+		if (vhost_pci_ring_next(vr, &takes[nb].chain, kind, VHOST_PCI_DEQUEUE) <= 0) {
+			burst->is_end = true;
 			break;
+		}
 		rte_prefetch0(vr->segs[takes[nb].chain.seg_idx].va);
+		is_plain = burst->may_batch && takes[nb].chain.nb_segs == 1;
 	}
 	return nb;
 }
@@ -203,84 +158,96 @@ VHOST_PCI_ALWAYS_INLINE void
 rx_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain *chain, const unsigned int kind,
 		const unsigned int how)
 {
-	if (how & RX_LEND && unlikely(vhost_pci_lend_is_waiting(vr->lend)))
+	if (how & VHOST_PCI_RX_LEND && unlikely(vhost_pci_lend_is_waiting(vr->lend)))
 		vhost_pci_lend_put(vr, chain);
 	else
 		vhost_pci_ring_put(vr, chain, 0, kind);
 }
 
-/** The long way of the Rx burst, for chains of any shape. */
-VHOST_PCI_ALWAYS_INLINE uint16_t
-rx_any(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs, const unsigned int kind,
+/** A part of a burst by the long way, for chains of any shape. */
+VHOST_PCI_ALWAYS_INLINE void
+rx_any(struct vhost_pci_rxq *rxq, struct rx_burst *burst, const unsigned int kind,
 		const unsigned int how)
 {
 	struct vhost_pci_vring *vr = rxq->vr;
 	struct vhost_pci_take takes[VHOST_PCI_BATCH];
-	uint16_t nb_rx = 0, nb_seen = 0, nb_lent = 0;
-	unsigned int i, nb, result;
+	unsigned int nb = rx_take(vr, takes, burst, kind), nb_rx = 0, nb_lent = 0, i, result;
 
-	do {
-		nb = rx_take(vr, takes, RTE_MIN(nb_bufs - nb_seen, VHOST_PCI_BATCH), kind);
-		for (i = 0; i < nb; i++) {
-			result = rx_packet(rxq, &takes[i].chain, &bufs[nb_rx], how);
-			if (unlikely(result == RX_STOP))
-				break;
-			if ((result & RX_LENT) == 0)
-				rx_put(vr, &takes[i].chain, kind, how);
-			nb_lent += result == (RX_PACKET | RX_LENT);
-			nb_rx += result & RX_PACKET;
-		}
-		if (unlikely(i < nb))
-			vhost_pci_ring_restore(vr, takes[i].before, kind);
-		nb_seen += i;
-		/* Fewer than were wanted: there are no more, unless they were in many pieces. */
-	} while ((nb == VHOST_PCI_BATCH || vr->nb_segs > MAX_HELD_SEGS) && i == nb &&
-			nb_seen < nb_bufs);
+	for (i = 0; i < nb; i++) {
+		result = rx_packet(rxq, &takes[i].chain, &burst->bufs[nb_rx], how);
+		if (unlikely(result == RX_STOP))
+			break;
+		if ((result & RX_LENT) == 0)
+			rx_put(vr, &takes[i].chain, kind, how);
+		nb_lent += result == (RX_PACKET | RX_LENT);
+		nb_rx += result & RX_PACKET;
+	}
+	if (unlikely(i < nb)) {
+		vhost_pci_ring_restore(vr, takes[i].before, kind);
+		burst->is_end = true;
+	}
+	burst->bufs += nb_rx;
+	burst->nb_left = (uint16_t)(burst->nb_left - i);
 	rxq->stats.lent += nb_lent;
 	rxq->stats.copied += nb_rx - nb_lent;
-	return nb_rx;
 }
 
-/** The short way, as far as it goes; rings of rare modes have none. */
-VHOST_PCI_ALWAYS_INLINE uint16_t
-rx_plain(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
-		const unsigned int kind, const unsigned int how)
+/** A part of a burst by the short way, as far as it goes. */
+VHOST_PCI_ALWAYS_INLINE void
+rx_plain(struct vhost_pci_rxq *rxq, struct rx_burst *burst, const unsigned int kind,
+		const unsigned int how)
 {
-	uint16_t nb_rx = 0;
-	unsigned int nb;
+	struct vhost_pci_rx_got got;
+	unsigned int max;
 
-	if ((kind & VHOST_PCI_RING_TRACKED) != 0 || rxq->vlan_strip || rxq->ptype_mask != 0)
-		return 0;
-	if (how & RX_LEND && unlikely(vhost_pci_lend_is_waiting(rxq->vr->lend)))
-		return 0;
 	do {
-		nb = vhost_pci_rx_batch(rxq, &bufs[nb_rx],
-				RTE_MIN(nb_bufs - nb_rx, VHOST_PCI_BATCH), kind, how & RX_OFFLOAD);
-		nb_rx += nb;
-	} while (nb == VHOST_PCI_BATCH && nb_rx < nb_bufs);
-	rxq->stats.copied += nb_rx;
-	return nb_rx;
+		max = RTE_MIN(burst->nb_left, VHOST_PCI_BATCH);
+		got = vhost_pci_rx_batch(rxq, burst->bufs, max, kind, how);
+		burst->bufs += got.nb_rx;
+		burst->nb_left = (uint16_t)(burst->nb_left - got.nb_chains);
+	} while (got.nb_chains == VHOST_PCI_BATCH && burst->nb_left > 0);
+	burst->is_end = got.is_last;
 }
 
-/** The Rx burst, for one kind of ring, and for what RX_OFFLOAD and RX_LEND say. */
+/** Whether the short way is open: not for rings of rare modes, and not for rare wishes. */
+VHOST_PCI_ALWAYS_INLINE bool
+rx_may_batch(const struct vhost_pci_rxq *rxq, const unsigned int kind, const unsigned int how)
+{
+	if ((kind & VHOST_PCI_RING_TRACKED) != 0 || rxq->vlan_strip || rxq->ptype_mask != 0)
+		return false;
+	return (how & VHOST_PCI_RX_LEND) == 0 ||
+			(rxq->features & VHOST_PCI_FEATURE(F_IN_ORDER)) == 0 ||
+			!vhost_pci_lend_is_waiting(rxq->vr->lend);
+}
+
+/** The Rx burst, for one kind of ring, and for what VHOST_PCI_RX_* say. */
 VHOST_PCI_ALWAYS_INLINE uint16_t
 rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		const unsigned int kind, const unsigned int how)
 {
+	struct rx_burst burst = { .bufs = bufs, .nb_left = nb_bufs };
 	struct vhost_pci_vring *vr = rxq->vr;
 	uint16_t nb_rx;
 
 	vhost_pci_ring_begin(vr);
-	if (how & RX_LEND && vhost_pci_lend_is_due(vr))
+	if (how & VHOST_PCI_RX_LEND && vhost_pci_lend_is_due(vr))
 		vhost_pci_lend_drain(vr);
-	nb_rx = rx_plain(rxq, bufs, nb_bufs, kind, how);
-	if (nb_rx < nb_bufs)
-		nb_rx += rx_any(rxq, &bufs[nb_rx], nb_bufs - nb_rx, kind, how);
-	if (how & RX_LEND)
+	do {
+		/* With VIRTIO_F_IN_ORDER the long way, which may lend, may close the short one. */
+		burst.may_batch = rx_may_batch(rxq, kind, how);
+		if (burst.may_batch)
+			rx_plain(rxq, &burst, kind, how);
+		if (!burst.is_end && burst.nb_left > 0)
+			rx_any(rxq, &burst, kind, how);
+	} while (!burst.is_end && burst.nb_left > 0);
+	nb_rx = (uint16_t)(burst.bufs - bufs);
+	if (how & VHOST_PCI_RX_LEND)
 		/* Also where nothing is returned, so that the end of the burst does not do so. */
 		vhost_pci_vring_show_avail(vr, (kind & VHOST_PCI_RING_PACKED) != 0);
 	vhost_pci_ring_end(vr, kind);
-	rxq->stats.q.packets += nb_rx;
+	/* An idle queue's counters are not even looked at. */
+	if (nb_rx > 0)
+		rxq->stats.q.packets += nb_rx;
 	return nb_rx;
 }
 
@@ -292,13 +259,14 @@ rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 	}
 #define RX_INSTANCES(name, kind) \
 	RX_INSTANCE(name##_copy, kind, 0) \
-	RX_INSTANCE(name##_offload, kind, RX_OFFLOAD) \
-	RX_INSTANCE(name##_lend, kind, RX_LEND) \
-	RX_INSTANCE(name##_offload_lend, kind, RX_OFFLOAD | RX_LEND)
+	RX_INSTANCE(name##_offload, kind, VHOST_PCI_RX_OFFLOAD) \
+	RX_INSTANCE(name##_lend, kind, VHOST_PCI_RX_LEND) \
+	RX_INSTANCE(name##_offload_lend, kind, VHOST_PCI_RX_OFFLOAD | VHOST_PCI_RX_LEND)
 #define RX_TABLE(name) \
 	{ \
-		[0] = name##_copy, [RX_OFFLOAD] = name##_offload, [RX_LEND] = name##_lend, \
-		[RX_OFFLOAD | RX_LEND] = name##_offload_lend, \
+		[0] = name##_copy, [VHOST_PCI_RX_OFFLOAD] = name##_offload, \
+		[VHOST_PCI_RX_LEND] = name##_lend, \
+		[VHOST_PCI_RX_OFFLOAD | VHOST_PCI_RX_LEND] = name##_offload_lend, \
 	}
 
 RX_INSTANCES(rx_split, VHOST_PCI_RING_SPLIT)
@@ -309,16 +277,17 @@ RX_INSTANCES(rx_packed_tracked, VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED)
 vhost_pci_rx_fn_t
 vhost_pci_rx_select(const struct vhost_pci_vring *vr, uint64_t features)
 {
-	static const vhost_pci_rx_fn_t fns[VHOST_PCI_RING_KINDS][RX_HOWS] = {
+	static const vhost_pci_rx_fn_t fns[VHOST_PCI_RING_KINDS][VHOST_PCI_RX_HOWS] = {
 		[VHOST_PCI_RING_SPLIT] = RX_TABLE(rx_split),
 		[VHOST_PCI_RING_PACKED] = RX_TABLE(rx_packed),
 		[VHOST_PCI_RING_TRACKED] = RX_TABLE(rx_split_tracked),
 		[VHOST_PCI_RING_PACKED | VHOST_PCI_RING_TRACKED] = RX_TABLE(rx_packed_tracked),
 	};
-	unsigned int how = (features & VHOST_PCI_RX_OFFLOAD_FEATURES) != 0 ? RX_OFFLOAD : 0;
+	unsigned int how = (features & VHOST_PCI_RX_OFFLOAD_FEATURES) != 0 ? VHOST_PCI_RX_OFFLOAD
+									   : 0;
 
 	if (vr->lend != NULL)
-		how |= RX_LEND;
+		how |= VHOST_PCI_RX_LEND;
 	return fns[vhost_pci_vring_kind(vr)][how];
 }
 

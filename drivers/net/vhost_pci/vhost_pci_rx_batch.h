@@ -4,8 +4,8 @@
 
 /**
  * @file
- * The short way of the Rx burst: packets that are one plain buffer each, fit one mbuf, and ask
- * for nothing. It ends at the first packet that is anything else, which is left in the ring.
+ * The short way of the Rx burst: packets that are one plain buffer each and fit one mbuf. It ends
+ * at the first packet that is anything else, which is left in the ring.
  */
 
 #ifndef VHOST_PCI_RX_BATCH_H
@@ -17,7 +17,13 @@
 
 #include "vhost_pci_copy.h"
 #include "vhost_pci_features.h"
+#include "vhost_pci_offload.h"
 #include "vhost_pci_queue.h"
+
+/** What a burst is made for besides the kind of ring, as bits of a constant argument. */
+#define VHOST_PCI_RX_OFFLOAD (1u << 0) /**< Look at the virtio-net headers. */
+#define VHOST_PCI_RX_LEND    (1u << 1) /**< The vring has a lending. */
+#define VHOST_PCI_RX_HOWS    4         /**< For tables indexed by these. */
 
 /** Have so many mbufs in the stash, if the mempool can give them; returns how many there are. */
 VHOST_PCI_ALWAYS_INLINE unsigned int
@@ -44,56 +50,86 @@ vhost_pci_rx_mbuf_init(struct rte_mbuf *m, uint64_t rearm, uint32_t len)
 	word[3] = len;                 /* data_len, vlan_tci, hash */
 }
 
+/** What became of a batch. */
+struct vhost_pci_rx_got {
+	unsigned int nb_rx;     /**< Packets received. */
+	unsigned int nb_chains; /**< Chains taken for them, and for those that were dropped. */
+	bool is_last;           /**< Nothing was available behind them. */
+};
+
+/** Copy a frame into an mbuf of the stash. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_rx_copy(struct rte_mbuf *m, uint64_t rearm, const uint8_t *frame, uint32_t len)
+{
+	vhost_pci_rx_mbuf_init(m, rearm, len);
+	vhost_pci_copy(RTE_PTR_ADD(m->buf_addr, RTE_PKTMBUF_HEADROOM), frame, len);
+}
+
+/** Return the chains of a batch that were copied from. */
+VHOST_PCI_ALWAYS_INLINE void
+vhost_pci_rx_batch_put(const struct vhost_pci_rxq *rxq, const struct vhost_pci_batch *batch,
+		unsigned int nb, const unsigned int kind)
+{
+	if (rxq->features & VHOST_PCI_FEATURE(F_IN_ORDER) && nb > 0)
+		vhost_pci_batch_put_in_order(rxq->vr, batch->id[nb - 1], nb, kind);
+	else
+		vhost_pci_batch_put(rxq->vr, batch, NULL, nb, kind);
+}
+
 /**
  * Receive a batch of packets, as far as the short way goes.
  *
  * @param max	1 to VHOST_PCI_BATCH.
- * @return Packets received. Less than @p max: the next one, if there is one, is not for this way.
+ * @param how	VHOST_PCI_RX_*, a constant.
  */
-VHOST_PCI_ALWAYS_INLINE unsigned int
+VHOST_PCI_ALWAYS_INLINE struct vhost_pci_rx_got
 vhost_pci_rx_batch(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, unsigned int max,
-		const unsigned int kind, const bool offload)
+		const unsigned int kind, const unsigned int how)
 {
-	struct vhost_pci_vring *vr = rxq->vr;
-	const uint32_t offset = vr->hdr_len, longest = rxq->plain_len;
+	const uint32_t offset = rxq->vr->hdr_len, longest = rxq->plain_len;
 	const uint64_t rearm = rxq->rearm;
+	unsigned int nb, nb_stash, i, nb_rx = 0, nb_copied = 0;
 	struct vhost_pci_batch batch;
-	unsigned int nb, i;
-	uint16_t asked;
+	struct virtio_net_hdr hdr;
 
-	nb = rxq->take(vr, &batch, max);
+	nb = rxq->take(rxq->vr, &batch, max);
+	/* A poll of an idle queue goes no further, and touches no line of what follows. */
+	if (nb == 0)
+		return (struct vhost_pci_rx_got){ 0, 0, batch.is_last };
 	for (i = 0; i < nb; i++) {
 		rte_prefetch0(batch.va[i]);
 		rte_prefetch0(batch.va[i] + RTE_CACHE_LINE_SIZE);
 	}
-	nb = RTE_MIN(nb, vhost_pci_rx_stash(rxq, nb));
+	vhost_pci_rx_stash(rxq, nb);
+	nb_stash = rxq->nb_stash;
 	for (i = 0; i < nb; i++) {
-		const uint8_t *va = batch.va[i];
+		const uint8_t *frame = batch.va[i] + offset;
 		uint32_t len = batch.len[i] - offset;
-		struct rte_mbuf *m = rxq->stash[rxq->nb_stash - 1 - i];
-		uint8_t *data = RTE_PTR_ADD(m->buf_addr, RTE_PKTMBUF_HEADROOM);
+		struct rte_mbuf *m;
 
 		/* Too short as well: the difference wraps. */
-		if (unlikely(len - RTE_ETHER_HDR_LEN > longest - RTE_ETHER_HDR_LEN))
+		if (unlikely(len - RTE_ETHER_HDR_LEN > longest - RTE_ETHER_HDR_LEN) ||
+				unlikely(nb_stash == 0))
 			break;
-		/* Flags and gso_type, the header's first two bytes: what it asks for. */
-		if (offload) {
-			memcpy(&asked, va, sizeof(asked));
-			if (unlikely(asked != 0))
-				break;
+		/* Once, into a copy that is then checked and used. */
+		if (how & VHOST_PCI_RX_OFFLOAD)
+			memcpy(&hdr, batch.va[i], sizeof(hdr));
+		m = rxq->stash[--nb_stash];
+		vhost_pci_rx_copy(m, rearm, frame, len);
+		batch.id[nb_copied++] = batch.id[i];
+		if (how & VHOST_PCI_RX_OFFLOAD && unlikely((hdr.flags | hdr.gso_type) != 0)) {
+			m = vhost_pci_rx_finish(rxq, &hdr, m);
+			if (unlikely(m == NULL))
+				continue;
 		}
-		vhost_pci_rx_mbuf_init(m, rearm, len);
-		vhost_pci_copy(data, va + offset, len);
-		vhost_pci_stats_count(&rxq->stats.q, data, len);
-		bufs[i] = m;
+		vhost_pci_stats_count(&rxq->stats.q, rte_pktmbuf_mtod(m, uint8_t *), len);
+		bufs[nb_rx++] = m;
 	}
-	rxq->nb_stash = (uint16_t)(rxq->nb_stash - i);
-	vhost_pci_batch_commit(vr, i, kind);
-	if (rxq->features & VHOST_PCI_FEATURE(F_IN_ORDER) && i > 0)
-		vhost_pci_batch_put_in_order(vr, batch.id[i - 1], i, kind);
-	else
-		vhost_pci_batch_put(vr, &batch, NULL, i, kind);
-	return i;
+	rxq->nb_stash = (uint16_t)nb_stash;
+	rxq->stats.copied += nb_rx;
+	vhost_pci_batch_commit(rxq->vr, i, kind);
+	vhost_pci_rx_batch_put(rxq, &batch, nb_copied, kind);
+	return (struct vhost_pci_rx_got){ nb_rx, i, i == nb && batch.is_last };
 }
 
 #endif /* VHOST_PCI_RX_BATCH_H */

@@ -11,6 +11,7 @@
 #include <rte_udp.h>
 
 #include "vhost_pci_csum.h"
+#include "vhost_pci_ethdev.h"
 #include "vhost_pci_features.h"
 #include "vhost_pci_offload.h"
 
@@ -177,9 +178,16 @@ rx_gso(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_m
 	return 0;
 }
 
-int
-vhost_pci_rx_offload(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr,
-		struct rte_mbuf *m)
+/**
+ * Do for a received packet what its header asks for: checksum, segmentation.
+ *
+ * @return 0; -EBADMSG where the header contradicts the packet, which is then to be dropped; -EROFS
+ *	   where a checksum is to be written to the front-end's memory: nothing was done yet.
+ *
+ * Clause: VIRTIO 5.1.6.2 (what a driver may send), 5.1.6.2.2 (what a device must check).
+ */
+static int
+rx_header(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
 {
 	struct rx_headers headers;
 	int ret = 0;
@@ -193,4 +201,58 @@ vhost_pci_rx_offload(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr
 	if (ret == 0 && hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		ret = rx_gso(rxq, hdr, m, &headers);
 	return ret;
+}
+
+/**
+ * What an application may have asked for besides the bytes; rare.
+ *
+ * @return 0; -EBADMSG: drop the packet; -EROFS: where something is to be written the packet is the
+ *	   front-end's memory, a copy is needed.
+ */
+static int
+rx_extras(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
+{
+	bool is_ours = !RTE_MBUF_HAS_EXTBUF(m);
+	int ret;
+
+	/* Looked at once: in the front-end's memory the tag may come and go. */
+	if (rxq->vlan_strip && !is_ours &&
+			rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->ether_type ==
+					rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN))
+		return -EROFS;
+	ret = hdr != NULL ? rx_header(rxq, hdr, m) : 0;
+	if (ret < 0)
+		return ret;
+	/* A tag needs a whole Ethernet header behind it, and data in the first mbuf. */
+	if (rxq->vlan_strip && is_ours && m->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN &&
+			rte_vlan_strip(m) == 0 && m->ol_flags & VHOST_PCI_TX_OFFLOAD_FLAGS)
+		/* What was set for its transmission counted the tag. */
+		m->l2_len -= RTE_VLAN_HLEN;
+	if (rxq->ptype_mask != 0)
+		m->packet_type = rte_net_get_ptype(m, NULL, rxq->ptype_mask);
+	return 0;
+}
+
+struct rte_mbuf *
+vhost_pci_rx_finish(struct vhost_pci_rxq *rxq, const struct virtio_net_hdr *hdr, struct rte_mbuf *m)
+{
+	int ret = rx_extras(rxq, hdr, m);
+	struct rte_mbuf *copy;
+
+	if (ret == -EROFS) {
+		copy = rte_pktmbuf_copy(m, rxq->pool, 0, UINT32_MAX);
+		rte_pktmbuf_free(m);
+		if (copy == NULL) {
+			rxq->stats.no_mbuf++;
+			return NULL;
+		}
+		m = copy;
+		m->port = vhost_pci_port_id(rxq->port);
+		ret = rx_extras(rxq, hdr, m);
+	}
+	if (ret == 0)
+		return m;
+	rxq->stats.bad_header++;
+	rte_pktmbuf_free(m);
+	return NULL;
 }
