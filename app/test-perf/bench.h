@@ -128,6 +128,7 @@ struct bench_conf {
 	int backend_cpu;        /**< Processor of the back-end. */
 	bool hugepages;         /**< Front-end memory in 2 MiB pages. */
 	bool one_thread;        /**< Generator and back-end in turn, on one processor. */
+	bool profile;           /**< Count each packet: no proof, and nothing to warm up. */
 };
 
 /** One measurement to take. */

@@ -182,9 +182,10 @@ run_measured(struct bench_loop *loop, const struct tfe_worker *worker, struct be
 {
 	bool proof = loop->job->proof;
 	struct marks begin;
-	int ret;
+	int ret = 0;
 
-	ret = run(loop, proof ? PROOF_MS : WARMUP_MS);
+	if (!loop->job->conf->profile)
+		ret = run(loop, proof ? PROOF_MS : WARMUP_MS);
 	if (ret < 0)
 		return ret;
 	sample->nb_syscalls = BENCH_SYSCALL_UNKNOWN;

@@ -115,6 +115,7 @@ put_counters(FILE *file, const char *side, const struct bench_sample *sample)
 		fprintf(file, ",\"%s_lost\":%.4f", side, sample->lost);
 	if (sample->nb_packets == 0)
 		return;
+	fprintf(file, ",\"%s_packets\":%" PRIu64, side, sample->nb_packets);
 	fprintf(file, ",\"%s_cycles\":%.1f,\"%s_kicks\":%" PRIu64 ",\"%s_calls\":%" PRIu64, side,
 			sample->cycles, side, per_million(sample->nb_kicks, sample->nb_packets),
 			side, per_million(sample->nb_calls, sample->nb_packets));

@@ -40,6 +40,7 @@ enum {
 	KEY_SIMD,
 	KEY_BUDGET,
 	KEY_FARM,
+	KEY_PROFILE,
 };
 
 static const struct argp_option argp_options[] = {
@@ -60,6 +61,10 @@ static const struct argp_option argp_options[] = {
 	{ "one-thread", '1', NULL, 0,
 			"Poll generator and back-end in turn, on one processor: cycles without the "
 			"traffic between caches",
+			0 },
+	{ "profile", KEY_PROFILE, NULL, 0,
+			"No proof and no warm-up, for a run beneath a profiler: what it counts is of "
+			"the packets that the results name",
 			0 },
 	{ "no-huge", 'n', NULL, 0, "Ordinary pages for front-end and back-end", 0 },
 	{ "verbose", 'v', NULL, 0, "Show the drivers' messages", 0 },
@@ -148,6 +153,9 @@ parse_option(int key, char *arg, struct argp_state *state)
 	case '1':
 		options->conf.one_thread = true;
 		options->selection.one_thread = true;
+		break;
+	case KEY_PROFILE:
+		options->conf.profile = true;
 		break;
 	case 'n':
 		options->conf.hugepages = false;
