@@ -107,6 +107,54 @@ test_split(void **state)
 	rig_fini(&rig);
 }
 
+/* What the front-end's buffer of the next frame has after the virtio-net header. */
+static uint8_t *
+next_buffer(struct rig *rig)
+{
+	struct tfe_netq *q = &rig->tx[0];
+	uint8_t *buf = q->pool.va;
+
+	return buf + (size_t)q->free_bufs[q->nb_free_bufs - 1] * q->stride_bytes +
+			q->pieces[0].offset + rig->dev.hdr_bytes;
+}
+
+/* A front-end that writes to what it has sent: headers that were checked stay as they were, and the
+ * application's changes to them are its own. The payload is the front-end's memory, unless all is
+ * copied.
+ */
+static void
+check_rewritten(const struct rig_conf *conf, const struct rig_variant *variant, uint32_t nb_kept)
+{
+	static uint8_t frame[FRAME_LEN], rewritten[FRAME_LEN];
+	struct rte_mbuf *m;
+	uint8_t *sent;
+	struct rig rig;
+
+	memset(rewritten, 0xee, sizeof(rewritten));
+	tfe_frame_build(frame, FRAME_LEN, 3, 0);
+	open_rig(&rig, conf, variant);
+	sent = next_buffer(&rig);
+	receive(&rig, &m, 1);
+	memcpy(sent, rewritten, FRAME_LEN);
+	memcpy(&frame[nb_kept], &rewritten[nb_kept], FRAME_LEN - nb_kept);
+	rig_check_mbuf(m, frame, FRAME_LEN);
+	if (nb_kept > 0) {
+		memset(rte_pktmbuf_mtod(m, void *), 0x11, nb_kept);
+		assert_memory_equal(sent, rewritten, FRAME_LEN);
+	}
+	rte_pktmbuf_free(m);
+	wait_returned(&rig);
+	rig_fini(&rig);
+}
+
+static void
+test_rewritten_by_the_front_end(void **state)
+{
+	check_rewritten(&split_conf, *state, HEADERS_LEN);
+	check_rewritten(&full_conf, *state, 0);
+	check_rewritten(&off_conf, *state, FRAME_LEN);
+}
+
 static void
 test_full(void **state)
 {
@@ -343,13 +391,10 @@ test_forward(void **state)
 static void
 check_read_only(struct rig *rig, const struct virtio_net_hdr_v1 *hdr, struct packet *packet)
 {
-	struct tfe_netq *q = &rig->tx[0];
-	const uint8_t *buf = q->pool.va;
-	const uint8_t *sent = buf + (size_t)q->free_bufs[q->nb_free_bufs - 1] * q->stride_bytes +
-			q->pieces[0].offset + rig->dev.hdr_bytes;
+	const uint8_t *sent = next_buffer(rig);
 	struct rte_mbuf *m;
 
-	assert_int_equal(tfe_netq_send(q, hdr, packet->bytes, packet->len), 0);
+	assert_int_equal(tfe_netq_send(&rig->tx[0], hdr, packet->bytes, packet->len), 0);
 	assert_memory_equal(sent, packet->bytes, packet->len);
 	rig_rx(rig, 0, &m, 1);
 	assert_memory_equal(sent, packet->bytes, packet->len);
@@ -564,6 +609,7 @@ test_held_broken(void **state)
 
 static const struct CMUnitTest tests[] = {
 	ORDERS(test_split),
+	FORMATS(test_rewritten_by_the_front_end),
 	ORDERS(test_full),
 	FORMATS(test_off),
 	FORMATS(test_copybreak),
