@@ -123,11 +123,8 @@ class GuestPair:
         other.wait_reaches(one)
 
     def ping(self) -> None:
-        """Echoes of several sizes, up to several fragments, from both sides."""
-        one, other = self.guests
-        for size in (56, 1472, 9000):
-            one.ping(other, size=size)
-            other.ping(one, size=size)
+        """Echoes of several sizes, from both sides."""
+        ping(*self.guests)
 
     def port_stats(self) -> List[PortStats]:
         """The counters of both ports."""
@@ -138,6 +135,13 @@ class GuestPair:
         self.back.wait_link(up, port)
         guest = self.guests[port]
         wait_until(lambda: guest.carrier() == up, 20, f"carrier of guest {port}", 0.1)
+
+
+def ping(one: Guest, other: Guest) -> None:
+    """Echoes of several sizes, up to several fragments, from both sides."""
+    for size in (56, 1472, 9000):
+        one.ping(other, size=size)
+        other.ping(one, size=size)
 
 
 def offloads(stage: Stage, shape: Shape) -> Offloads:

@@ -11,6 +11,8 @@ VHOST_PCI_CACHE             folder of the kernel and the guest image, kept
                             between runs
 VHOST_PCI_LOGS              folder where the logs of failed tests are kept
 VHOST_PCI_SWITCH            the program of examples/vpci-switch
+VHOST_PCI_MIGRATIONS        how often a guest moves in each case of migration,
+                            instead of once or twice
 VHOST_PCI_KERNEL            package file (.deb) to take the guest kernel from,
                             instead of downloading one
 ==========================  ====================================================
