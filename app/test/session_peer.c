@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
@@ -94,6 +95,22 @@ on_look_again(void *opaque, const struct vhost_pci_vring *vr)
 	peer->nb_looks++;
 }
 
+static int
+on_open_faults(void *opaque, struct vhost_pci_faults **faults)
+{
+	const struct session_peer *peer = opaque;
+
+	return vhost_pci_faults_open(peer->connection[0], faults);
+}
+
+static int
+on_map_faulting(void *opaque, const struct vhost_pci_map_request *request,
+		struct vhost_pci_mapping **mapping)
+{
+	(void)opaque;
+	return vhost_pci_unix_map_faulting(request, mapping);
+}
+
 static const struct vhost_pci_session_ops ops = {
 	.look_again = on_look_again,
 	.ready_changed = on_ready_changed,
@@ -103,6 +120,8 @@ static const struct vhost_pci_session_ops ops = {
 	.features_changed = on_features_changed,
 	.map_region = on_map_region,
 	.open_channel = on_open_channel,
+	.open_faults = on_open_faults,
+	.map_faulting = on_map_faulting,
 };
 
 static void
@@ -138,6 +157,7 @@ setup(void **state, uint64_t more_features, bool require_seals)
 	peer->nb_mappings = nb_mappings;
 	peer->watched_fd = -1;
 	create_memory(peer, true);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peer->connection), 0);
 	for (i = 0; i < PEER_NB_VRINGS; i++) {
 		peer->kick[i] = test_eventfd();
 		peer->call[i] = test_eventfd();
@@ -193,6 +213,9 @@ peer_teardown(void **state)
 	vhost_pci_session_destroy(peer->session);
 	munmap(peer->memory, PEER_BYTES);
 	close(peer->memory_fd);
+	close(peer->connection[0]);
+	if (peer->connection[1] >= 0)
+		close(peer->connection[1]);
 	for (i = 0; i < PEER_NB_VRINGS; i++) {
 		close(peer->kick[i]);
 		close(peer->call[i]);
@@ -221,7 +244,8 @@ peer_send(struct session_peer *peer, struct vhost_pci_msg *msg)
 		assert_int_equal(peer->reply.hdr.request, msg->hdr.request);
 		assert_int_equal(peer->reply.hdr.flags, VHOST_USER_VERSION | VHOST_USER_REPLY);
 		assert_int_equal(peer->reply.nb_fds,
-				msg->hdr.request == VHOST_USER_GET_INFLIGHT_FD);
+				msg->hdr.request == VHOST_USER_GET_INFLIGHT_FD ||
+						msg->hdr.request == VHOST_USER_POSTCOPY_ADVISE);
 	}
 	return ret;
 }

@@ -53,12 +53,15 @@
 			VHOST_USER_PROTOCOL_MASK(INBAND_NOTIFICATIONS) | \
 			VHOST_USER_PROTOCOL_MASK(CONFIG) | \
 			VHOST_USER_PROTOCOL_MASK(GPA_ADDRESSES) | \
+			VHOST_USER_PROTOCOL_MASK(PAGEFAULT) | \
 			VHOST_USER_PROTOCOL_MASK(INFLIGHT_SHMFD) | \
 			VHOST_USER_PROTOCOL_MASK(CONFIGURE_MEM_SLOTS) | \
 			VHOST_USER_PROTOCOL_MASK(STATUS))
 
 /** Those of them that the front-end takes for kicks and calls by messages. */
-#define PEER_PROTOCOL_INBAND (PEER_PROTOCOL_FEATURES & ~VHOST_USER_PROTOCOL_MASK(GPA_ADDRESSES))
+#define PEER_PROTOCOL_INBAND \
+	(PEER_PROTOCOL_FEATURES & ~VHOST_USER_PROTOCOL_MASK(GPA_ADDRESSES) & \
+			~VHOST_USER_PROTOCOL_MASK(PAGEFAULT))
 
 /** Those of them that the front-end takes. */
 #define PEER_PROTOCOL_TAKEN (PEER_PROTOCOL_INBAND & ~VHOST_USER_PROTOCOL_MASK(INBAND_NOTIFICATIONS))
@@ -68,7 +71,8 @@ struct session_peer {
 	struct vhost_pci_session *session;
 	struct vhost_pci_msg reply; /**< The last one. */
 	int memory_fd;
-	uint8_t *memory; /**< The region's first byte. */
+	uint8_t *memory;   /**< The region's first byte. */
+	int connection[2]; /**< For who watches it: ours, and the front-end's. */
 	int kick[PEER_NB_VRINGS];
 	int call[PEER_NB_VRINGS];
 

@@ -150,6 +150,27 @@ test_every_id_refuses_a_shorter_payload(void **state)
 	}
 }
 
+/* "QEMU will then reply back to the list of mappings": with a u64 in the place of a region. */
+static void
+test_postcopy_acknowledgements_have_no_fd(void **state)
+{
+	static const uint32_t requests[] = { VHOST_USER_SET_MEM_TABLE, VHOST_USER_ADD_MEM_REG,
+		VHOST_USER_REM_MEM_REG };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		struct vhost_pci_msg msg = { .hdr = { requests[i], VHOST_USER_VERSION, 8 } };
+
+		assert_int_equal(check(&msg), 0);
+		msg.hdr.size = 16;
+		assert_int_equal(check(&msg), -EMSGSIZE);
+		msg.hdr.size = 8;
+		msg.nb_fds = 1;
+		assert_true(check(&msg) < 0);
+	}
+}
+
 static void
 test_every_payload_refuses_no_bytes(void **state)
 {
@@ -486,6 +507,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_every_id_accepts_what_it_takes),
 	cmocka_unit_test(test_every_id_refuses_a_longer_payload),
 	cmocka_unit_test(test_every_id_refuses_a_shorter_payload),
+	cmocka_unit_test(test_postcopy_acknowledgements_have_no_fd),
 	cmocka_unit_test(test_every_payload_refuses_no_bytes),
 	cmocka_unit_test(test_every_id_refuses_one_fd_too_many),
 	cmocka_unit_test(test_needed_fd_is_missed),

@@ -106,6 +106,7 @@ test_what_the_owner_can_not_serve_is_not_offered(void **state)
 					~(VHOST_USER_PROTOCOL_MASK(RARP) |
 							VHOST_USER_PROTOCOL_MASK(MTU) |
 							VHOST_USER_PROTOCOL_MASK(BACKEND_REQ) |
+							VHOST_USER_PROTOCOL_MASK(PAGEFAULT) |
 							VHOST_USER_PROTOCOL_MASK(
 									INBAND_NOTIFICATIONS)));
 	assert_int_equal(peer_send_u64(&peer, VHOST_USER_SEND_RARP, 0), -EPROTO);

@@ -66,9 +66,18 @@ record_mem_table(struct frontend *frontend, struct vhost_pci_msg *msg)
 					table->nb_regions, frontend->config.require_seals));
 }
 
+/* Whether a message has a region, and not the u64 of a postcopy phase, which there can't be. */
+static bool
+has_region(const struct vhost_pci_msg *msg)
+{
+	return msg->hdr.size == sizeof(msg->payload.single_region);
+}
+
 static int
 record_add_mem_reg(struct frontend *frontend, struct vhost_pci_msg *msg)
 {
+	if (!has_region(msg))
+		return -EMSGSIZE;
 	return record_memory_error(frontend,
 			record_add_region(&frontend->record, &msg->payload.single_region.region,
 					msg->fds[0], frontend->config.require_seals));
@@ -77,6 +86,8 @@ record_add_mem_reg(struct frontend *frontend, struct vhost_pci_msg *msg)
 static int
 record_rem_mem_reg(struct frontend *frontend, struct vhost_pci_msg *msg)
 {
+	if (!has_region(msg))
+		return -EMSGSIZE;
 	return record_remove_region(&frontend->record, &msg->payload.single_region.region);
 }
 

@@ -63,6 +63,28 @@ check_vring_fd(const struct vhost_pci_msg *msg)
 	return no_fd == (msg->nb_fds == 0) ? 0 : -EBADMSG;
 }
 
+/** A u64 in the place of a region: the front-end's answer to the reply of a postcopy phase. */
+static bool
+is_postcopy_ack(const struct vhost_pci_msg *msg)
+{
+	return msg->hdr.size == U64_BYTES;
+}
+
+static int
+check_add_mem_reg(const struct vhost_pci_msg *msg)
+{
+	if (is_postcopy_ack(msg))
+		return msg->nb_fds == 0 ? 0 : -E2BIG;
+	return msg->nb_fds == 1 ? 0 : -EBADF;
+}
+
+/** "the back-end MAY accept messages with one file descriptor" */
+static int
+check_rem_mem_reg(const struct vhost_pci_msg *msg)
+{
+	return is_postcopy_ack(msg) && msg->nb_fds != 0 ? -E2BIG : 0;
+}
+
 /** "Payload: Size bytes array holding the contents of the configuration space". */
 static int
 check_config(const struct vhost_pci_msg *msg)
@@ -149,10 +171,13 @@ static const struct syntax requests[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = { "GET_MAX_MEM_SLOTS", NO_PAYLOAD,
 			.reply = VHOST_PCI_REPLY_OWN },
 	[VHOST_USER_ADD_MEM_REG] = { "ADD_MEM_REG",
-			PAYLOAD(sizeof(struct vhost_user_single_region)), FDS(1, 1) },
-	/* "the back-end MAY accept messages with one file descriptor" */
+			PAYLOAD_OF(U64_BYTES, sizeof(struct vhost_user_single_region),
+					sizeof(struct vhost_user_mem_region)),
+			FDS(0, 1), .check = check_add_mem_reg },
 	[VHOST_USER_REM_MEM_REG] = { "REM_MEM_REG",
-			PAYLOAD(sizeof(struct vhost_user_single_region)), FDS(0, 1) },
+			PAYLOAD_OF(U64_BYTES, sizeof(struct vhost_user_single_region),
+					sizeof(struct vhost_user_mem_region)),
+			FDS(0, 1), .check = check_rem_mem_reg },
 	[VHOST_USER_SET_STATUS] = { "SET_STATUS", PAYLOAD(U64_BYTES) },
 	[VHOST_USER_GET_STATUS] = { "GET_STATUS", NO_PAYLOAD, .reply = VHOST_PCI_REPLY_OWN },
 	[VHOST_USER_GET_SHARED_OBJECT] = { "GET_SHARED_OBJECT",

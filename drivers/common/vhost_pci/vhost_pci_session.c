@@ -62,6 +62,12 @@ static const struct dispatch dispatch[VHOST_USER_REQUEST_MAX] = {
 			VHOST_USER_PROTOCOL_F_CONFIG },
 	[VHOST_USER_SET_CONFIG] = { session_set_config, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_CONFIG },
+	[VHOST_USER_POSTCOPY_ADVISE] = { session_postcopy_advise, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_PAGEFAULT },
+	[VHOST_USER_POSTCOPY_LISTEN] = { session_postcopy_listen, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_PAGEFAULT },
+	[VHOST_USER_POSTCOPY_END] = { session_postcopy_end, GATE_NEGOTIATED,
+			VHOST_USER_PROTOCOL_F_PAGEFAULT },
 	[VHOST_USER_GET_INFLIGHT_FD] = { session_get_inflight_fd, GATE_NEGOTIATED,
 			VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_SET_INFLIGHT_FD] = { session_set_inflight_fd, GATE_NEGOTIATED,
@@ -107,6 +113,8 @@ set_offer(struct vhost_pci_session *session, const struct vhost_pci_session_conf
 		protocol &= ~VHOST_USER_PROTOCOL_MASK(RARP);
 	if (session->ops.set_mtu == NULL)
 		protocol &= ~VHOST_USER_PROTOCOL_MASK(MTU);
+	if (session->ops.open_faults == NULL)
+		protocol &= ~VHOST_USER_PROTOCOL_MASK(PAGEFAULT);
 	session->offered = config->features;
 	if ((protocol & VHOST_USER_PROTOCOL_MASK(BACKEND_REQ)) == 0)
 		session->offered &= ~(UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM);
@@ -219,6 +227,8 @@ vhost_pci_session_reset(struct vhost_pci_session *session)
 {
 	unsigned int i;
 
+	/* First of all: who waits for a page that does not come has to go on. */
+	session_postcopy_reset(session);
 	session->resetting = true;
 	for (i = 0; i < session->nb_vrings; i++)
 		session_ring_reset(session, &session->vrings[i]);

@@ -88,6 +88,16 @@ struct vhost_pci_session_ops {
 	 */
 	int (*open_channel)(void *opaque, int fd, struct vhost_pci_transport **channel);
 	/**
+	 * Open a userfaultfd for a migration with a postcopy phase, as vhost_pci_faults_open().
+	 * PAGEFAULT is offered only with this function.
+	 *
+	 * @return 0; -ENOTSUP where the transport has no faults; -errno.
+	 */
+	int (*open_faults)(void *opaque, struct vhost_pci_faults **faults);
+	/** As map_region, of memory whose pages are still to come. Needed where open_faults is. */
+	int (*map_faulting)(void *opaque, const struct vhost_pci_map_request *request,
+			struct vhost_pci_mapping **mapping);
+	/**
 	 * The back-end channel is open, or about to be closed.
 	 *
 	 * @param fd	Readable when an answer has come, see vhost_pci_session_channel_recv(); -1:

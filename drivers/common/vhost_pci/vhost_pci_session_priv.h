@@ -53,6 +53,14 @@ struct session_inflight {
 	uint16_t queue_size;
 };
 
+/** A migration with a postcopy phase, at its destination. */
+struct session_postcopy {
+	struct vhost_pci_faults *faults; /**< Since POSTCOPY_ADVISE; NULL: no such migration. */
+	bool listening; /**< Since POSTCOPY_LISTEN: memory that comes now raises faults. */
+	/** Memory that the front-end knows the bases of once it acknowledges; NULL: none. */
+	struct vhost_pci_mem *pending;
+};
+
 /** A session. Fields are grouped by how long they last. */
 struct vhost_pci_session {
 	/* Fixed at creation. */
@@ -87,6 +95,7 @@ struct vhost_pci_session {
 	struct vhost_pci_iotlb *iotlb; /**< Owned for life; NULL: not offered. */
 	struct session_log log;
 	struct session_inflight inflight;
+	struct session_postcopy postcopy;
 	struct vhost_pci_transport *channel; /**< Back-end channel; NULL: none. */
 	uint32_t channel_request;            /**< Whose reply is awaited there; 0: none. */
 	struct session_kick kick;
@@ -121,6 +130,9 @@ session_handler_t session_get_features, session_set_features, session_get_protoc
 /** Messages about memory. */
 session_handler_t session_set_mem_table, session_get_max_mem_slots, session_add_mem_reg,
 		session_rem_mem_reg;
+
+/** Messages about the postcopy phase of a migration. */
+session_handler_t session_postcopy_advise, session_postcopy_listen, session_postcopy_end;
 
 /** Messages about the log of writes to memory. */
 session_handler_t session_set_log_base, session_set_log_fd;
@@ -213,6 +225,33 @@ bool session_mem_is_lost(const struct vhost_pci_session *session);
  * @return 0; -EPERM where only sealed memory is wanted, and the mapping is let go.
  */
 int session_accept_mapping(struct vhost_pci_session *session, struct vhost_pci_mapping *mapping);
+
+/** Put a table in force, whose one reference becomes the session's. */
+void session_publish_mem(struct vhost_pci_session *session, struct vhost_pci_mem *mem);
+
+/** @name The postcopy phase of a migration */
+/**@{*/
+
+/**
+ * Whether a message about memory is the front-end's answer to our reply to an earlier one: it
+ * knows the bases now, "and only upon reception of this message may the guest start accessing the
+ * memory and generating faults".
+ */
+bool session_postcopy_is_ack(const struct vhost_pci_session *session,
+		const struct vhost_pci_msg *msg);
+
+/** Handle such an answer: what was pending is in force. Returns 0; -EINVAL where it says no. */
+int session_postcopy_ack(struct vhost_pci_session *session, const struct vhost_pci_msg *msg);
+
+/** The latest table, in force or pending; NULL: none. */
+struct vhost_pci_mem *session_postcopy_latest(const struct vhost_pci_session *session);
+
+/** Keep a table, whose one reference becomes the session's, until the front-end answers. */
+void session_postcopy_keep(struct vhost_pci_session *session, struct vhost_pci_mem *mem);
+
+/** Let all faults go and forget the migration. */
+void session_postcopy_reset(struct vhost_pci_session *session);
+/**@}*/
 
 /** Messages about chains under way. */
 session_handler_t session_get_inflight_fd, session_set_inflight_fd;

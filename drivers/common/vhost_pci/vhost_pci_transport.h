@@ -14,9 +14,18 @@
 #define VHOST_PCI_TRANSPORT_H
 
 #include "vhost_pci_codec.h"
+#include "vhost_pci_faults.h"
 #include "vhost_pci_mem.h"
 
 struct vhost_pci_transport;
+
+/** A range of a file that is to be mapped so that its missing pages raise faults. */
+struct vhost_pci_map_request {
+	int fd; /**< Stays the caller's. */
+	uint64_t mmap_offset;
+	uint64_t size;
+	struct vhost_pci_faults *faults; /**< Where they are raised. */
+};
 
 /** What a kind of transport implements. */
 struct vhost_pci_transport_ops {
@@ -39,6 +48,12 @@ struct vhost_pci_transport_ops {
 	/** See the open_channel of struct vhost_pci_session_ops. NULL: -ENOTSUP. */
 	int (*open_channel)(struct vhost_pci_transport *transport, int fd,
 			struct vhost_pci_transport **channel);
+	/** See the open_faults of struct vhost_pci_session_ops. NULL: -ENOTSUP. */
+	int (*open_faults)(struct vhost_pci_transport *transport, struct vhost_pci_faults **faults);
+	/** See the map_faulting of struct vhost_pci_session_ops. NULL where open_faults is. */
+	int (*map_faulting)(struct vhost_pci_transport *transport,
+			const struct vhost_pci_map_request *request,
+			struct vhost_pci_mapping **mapping);
 	/** See vhost_pci_transport_close(). */
 	void (*close)(struct vhost_pci_transport *transport);
 };

@@ -56,6 +56,7 @@ struct unix_mapping {
 	struct vhost_pci_mapping base;
 	void *pages;
 	size_t pages_bytes;
+	struct vhost_pci_faults_range *faulting; /**< NULL: its pages are all there. */
 };
 
 /** Room for the fds of a piece, aligned for the control header. */
@@ -504,6 +505,7 @@ unix_mapping_release(struct vhost_pci_mapping *base)
 {
 	struct unix_mapping *mapping = (struct unix_mapping *)base;
 
+	vhost_pci_faults_remove(mapping->faulting);
 	vhost_pci_guard_remove(mapping->base.guard);
 	munmap(mapping->pages, mapping->pages_bytes);
 	free(mapping);
@@ -526,56 +528,79 @@ check_file(int fd, uint64_t offset, uint64_t size)
 
 /** Map whole pages around a part that was checked. */
 static int
-map_pages(struct unix_mapping *mapping, int fd, uint64_t offset, uint64_t size)
+map_pages(struct unix_mapping *mapping, const struct vhost_pci_map_request *request)
 {
-	uint64_t page = page_bytes(fd);
-	uint64_t skipped = offset % page;
-	uint64_t bytes = (skipped + size + page - 1) / page * page;
+	uint64_t page = page_bytes(request->fd);
+	uint64_t skipped = request->mmap_offset % page;
+	uint64_t bytes = (skipped + request->size + page - 1) / page * page;
+	/* Faults are raised before there is access, or something might be touched too early. */
+	int access = request->faults != NULL ? PROT_NONE : PROT_READ | PROT_WRITE;
 	void *pages;
 	int ret;
 
 	/* st_size is below 2^63, and a page far below that: nothing wraps. */
-	pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-			(off_t)(offset - skipped));
+	pages = mmap(NULL, bytes, access, MAP_SHARED | MAP_NORESERVE, request->fd,
+			(off_t)(request->mmap_offset - skipped));
 	if (pages == MAP_FAILED)
 		return -errno;
 	/* Another machine's memory does not belong into our core file; a wish, not a need. */
 	(void)madvise(pages, bytes, MADV_DONTDUMP);
 	/* Sealed files too: their pages may not be had when they are first touched. */
 	ret = vhost_pci_guard_add(pages, bytes, page, &mapping->base.guard);
-	if (ret < 0) {
-		munmap(pages, bytes);
-		return ret;
-	}
+	if (ret < 0)
+		goto err_unmap;
+	if (request->faults != NULL)
+		ret = vhost_pci_faults_add(request->faults, pages, bytes, &mapping->faulting);
+	if (ret < 0)
+		goto err_remove_guard;
 	mapping->pages = pages;
 	mapping->pages_bytes = bytes;
 	mapping->base.va = (uint8_t *)pages + skipped;
+	return 0;
+
+err_remove_guard:
+	vhost_pci_guard_remove(mapping->base.guard);
+err_unmap:
+	munmap(pages, bytes);
+	return ret;
+}
+
+int
+vhost_pci_unix_map_faulting(const struct vhost_pci_map_request *request,
+		struct vhost_pci_mapping **mapping)
+{
+	struct unix_mapping *new_mapping;
+	int ret;
+
+	ret = check_file(request->fd, request->mmap_offset, request->size);
+	if (ret < 0)
+		return ret;
+	new_mapping = calloc(1, sizeof(*new_mapping));
+	if (new_mapping == NULL)
+		return -ENOMEM;
+	ret = map_pages(new_mapping, request);
+	if (ret < 0) {
+		free(new_mapping);
+		return ret;
+	}
+	new_mapping->base.refcnt = 1;
+	new_mapping->base.size = request->size;
+	new_mapping->base.may_shrink = may_shrink(request->fd);
+	new_mapping->base.release = unix_mapping_release;
+	*mapping = &new_mapping->base;
 	return 0;
 }
 
 int
 vhost_pci_unix_map(int fd, uint64_t offset, uint64_t size, struct vhost_pci_mapping **mapping)
 {
-	struct unix_mapping *new_mapping;
-	int ret;
+	const struct vhost_pci_map_request request = {
+		.fd = fd,
+		.mmap_offset = offset,
+		.size = size,
+	};
 
-	ret = check_file(fd, offset, size);
-	if (ret < 0)
-		return ret;
-	new_mapping = calloc(1, sizeof(*new_mapping));
-	if (new_mapping == NULL)
-		return -ENOMEM;
-	ret = map_pages(new_mapping, fd, offset, size);
-	if (ret < 0) {
-		free(new_mapping);
-		return ret;
-	}
-	new_mapping->base.refcnt = 1;
-	new_mapping->base.size = size;
-	new_mapping->base.may_shrink = may_shrink(fd);
-	new_mapping->base.release = unix_mapping_release;
-	*mapping = &new_mapping->base;
-	return 0;
+	return vhost_pci_unix_map_faulting(&request, mapping);
 }
 
 static int
@@ -584,6 +609,20 @@ unix_map_region(struct vhost_pci_transport *transport, int fd, uint64_t mmap_off
 {
 	(void)transport;
 	return vhost_pci_unix_map(fd, mmap_offset, size, mapping);
+}
+
+static int
+unix_map_faulting(struct vhost_pci_transport *transport,
+		const struct vhost_pci_map_request *request, struct vhost_pci_mapping **mapping)
+{
+	(void)transport;
+	return vhost_pci_unix_map_faulting(request, mapping);
+}
+
+static int
+unix_open_faults(struct vhost_pci_transport *transport, struct vhost_pci_faults **faults)
+{
+	return vhost_pci_faults_open(transport->event_fd, faults);
 }
 
 /* Transports */
@@ -600,6 +639,8 @@ static const struct vhost_pci_transport_ops unix_ops = {
 	.send = unix_send,
 	.map_region = unix_map_region,
 	.open_channel = unix_open_channel,
+	.open_faults = unix_open_faults,
+	.map_faulting = unix_map_faulting,
 	.close = unix_close,
 };
 

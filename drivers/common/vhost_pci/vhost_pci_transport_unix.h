@@ -90,4 +90,15 @@ int vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport
  */
 int vhost_pci_unix_map(int fd, uint64_t offset, uint64_t size, struct vhost_pci_mapping **mapping);
 
+/**
+ * As vhost_pci_unix_map(), and where the request has faults its pages raise them until they have
+ * come: nothing of the part was touched when this returns.
+ *
+ * @return Also the errno of vhost_pci_faults_add().
+ *
+ * Clause: vhost-user, POSTCOPY_LISTEN.
+ */
+int vhost_pci_unix_map_faulting(const struct vhost_pci_map_request *request,
+		struct vhost_pci_mapping **mapping);
+
 #endif /* VHOST_PCI_TRANSPORT_UNIX_H */
