@@ -390,6 +390,29 @@ test_features(void **state)
 	(void)state;
 }
 
+/* Page faults are handed out where that was asked for, and not otherwise. */
+static void
+test_postcopy(void **state)
+{
+	static const char *const devargs[] = { ",postcopy=0", ",postcopy=1" };
+	struct tfe_conn conn;
+	uint64_t features;
+	struct rig rig;
+	uint64_t i;
+
+	for (i = 0; i < RTE_DIM(devargs); i++) {
+		rig_init(&rig);
+		assert_int_equal(rig_port_attach(&rig, devargs[i]), 0);
+		tfe_conn_init(&conn);
+		assert_int_equal(tfe_conn_connect(&conn, rig.path, RIG_TIMEOUT_MS), 0);
+		assert_int_equal(tfe_req_get_protocol_features(&conn, &features), 0);
+		assert_int_equal(features >> TFE_VU_PROTOCOL_F_PAGEFAULT & 1, i);
+		tfe_conn_close(&conn);
+		rig_fini(&rig);
+	}
+	(void)state;
+}
+
 /* A queue that is longer than max-queue-size is refused. */
 static void
 test_max_queue_size(void **state)
@@ -638,6 +661,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_ptypes),
 	BOTH(test_stats),
 	cmocka_unit_test(test_features),
+	cmocka_unit_test(test_postcopy),
 	BOTH(test_max_queue_size),
 	BOTH(test_queue_stop),
 	BOTH(test_deferred_start),

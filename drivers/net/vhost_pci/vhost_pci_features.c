@@ -98,6 +98,8 @@ vhost_pci_protocol_features(const struct vhost_pci_port_config *config)
 	 */
 	if (config->config)
 		features |= VHOST_USER_PROTOCOL_MASK(CONFIG);
+	if (config->postcopy)
+		features |= VHOST_USER_PROTOCOL_MASK(PAGEFAULT);
 	if (config->inflight)
 		features |= VHOST_USER_PROTOCOL_MASK(INFLIGHT_SHMFD);
 	return features;

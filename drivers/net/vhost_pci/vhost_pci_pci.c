@@ -39,6 +39,7 @@
 #define ARG_WRITEBACK       "writeback"
 #define ARG_CONFIG          "config"
 #define ARG_GUEST_MAC       "guest-mac"
+#define ARG_POSTCOPY        "postcopy"
 
 /** Capabilities of a function at most: 4 bytes each, in what is left of 256. */
 #define CAPS_MAX 48
@@ -62,6 +63,7 @@ static const char *const valid_args[] = {
 	ARG_WRITEBACK,
 	ARG_CONFIG,
 	ARG_GUEST_MAC,
+	ARG_POSTCOPY,
 	VHOST_PCI_ZCOPY_ARG_MODE,
 	VHOST_PCI_ZCOPY_ARG_COPYBREAK,
 	NULL,
@@ -118,6 +120,13 @@ parse_arg(const char *key, const char *value, void *opaque)
 	};
 	unsigned int i;
 
+	if (strcmp(key, ARG_POSTCOPY) == 0 && (value == NULL || strcmp(value, "0") != 0)) {
+		DRV_LOG(ERR,
+				"%s: there is no " ARG_POSTCOPY " with an adapter: the front-end "
+				"can't serve the page faults of another machine",
+				args->name);
+		return -ENOTSUP;
+	}
 	if (strcmp(key, ARG_QUEUES) == 0)
 		return parse_queues(args, key, value);
 	if (strcmp(key, ARG_MAC) == 0) {

@@ -300,6 +300,24 @@ on_open_channel(void *opaque, int fd, struct vhost_pci_transport **channel)
 	return transport->ops->open_channel(transport, fd, channel);
 }
 
+static int
+on_open_faults(void *opaque, struct vhost_pci_faults **faults)
+{
+	struct vhost_pci_transport *transport = ((struct vhost_pci_port *)opaque)->transport;
+
+	return transport->ops->open_faults == NULL ? -ENOTSUP
+						   : transport->ops->open_faults(transport, faults);
+}
+
+static int
+on_map_faulting(void *opaque, const struct vhost_pci_map_request *request,
+		struct vhost_pci_mapping **mapping)
+{
+	struct vhost_pci_transport *transport = ((struct vhost_pci_port *)opaque)->transport;
+
+	return transport->ops->map_faulting(transport, request, mapping);
+}
+
 static void
 on_channel_changed(void *opaque, int fd)
 {
@@ -317,6 +335,8 @@ static const struct vhost_pci_session_ops session_ops = {
 	.find_doorbell = on_find_doorbell,
 	.vring_stopped = on_vring_stopped,
 	.open_channel = on_open_channel,
+	.open_faults = on_open_faults,
+	.map_faulting = on_map_faulting,
 	.channel_changed = on_channel_changed,
 };
 

@@ -60,6 +60,7 @@ struct vhost_pci_port_config {
 	enum vhost_pci_zcopy_mode zcopy;
 	uint32_t copybreak;   /**< Shorter packets are copied whatever the mode. */
 	bool legacy_ol_flags; /**< Received mbufs carry the flags of mbufs to be sent. */
+	bool postcopy;        /**< Front-ends may serve page faults of this process. */
 	bool dirty_log;       /**< Front-ends may have writes to their memory logged. */
 	bool inflight;        /**< Front-ends may have chains under way written down. */
 	bool removable;       /**< The device may be taken away while it is in use. */

@@ -35,6 +35,7 @@
 #define ARG_MAC             "mac"
 #define ARG_DIALECT         "dialect"
 #define ARG_REQUIRE_SEALS   "require-seals"
+#define ARG_POSTCOPY        "postcopy"
 #define ARG_MAX_CLIENTS     "max-clients"
 #define ARG_STATIC_PORTS    "static-ports"
 #define ARG_CLIENT_PORT     "client-port"
@@ -81,6 +82,7 @@ static const char *const valid_args[] = {
 	ARG_INBAND,
 	ARG_CONFIG,
 	ARG_GUEST_MAC,
+	ARG_POSTCOPY,
 	NULL,
 };
 
@@ -166,6 +168,7 @@ find_switch(struct vdev_args *args, const char *key)
 		{ ARG_REQUIRE_SEALS, &config->require_seals },
 		{ ARG_INBAND, &config->inband },
 		{ ARG_CONFIG, &config->config },
+		{ ARG_POSTCOPY, &config->postcopy },
 	};
 	unsigned int i;
 
@@ -451,5 +454,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 			  "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
 			  "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI " " ARG_MAX_CLIENTS
 			  "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
-			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_CONFIG "=<0|1> " ARG_GUEST_MAC
-			  "=<addr>");
+			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_CONFIG "=<0|1> " ARG_POSTCOPY
+			  "=<0|1> " ARG_GUEST_MAC "=<addr>");
