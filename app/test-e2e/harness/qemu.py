@@ -118,7 +118,7 @@ class QemuGuest(Guest):
         finally:
             connection.close()
 
-    def migrate(self, successor: "QemuGuest", uri: str, timeout: float = 60) -> float:
+    def migrate(self, successor: "QemuGuest", uri: str) -> float:
         """Move the guest to a QEMU that waits for it at this address, while it runs.
 
         Whoever controlled the guest goes on with the successor. Returns when the guest was
@@ -127,17 +127,51 @@ class QemuGuest(Guest):
         self.qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 30, "downtime-limit": 300})
         started = time.monotonic()
         self.qmp("migrate", uri=uri)
-
-        def ended() -> Any:
-            answer = self.qmp("query-migrate")
-            return answer if answer.get("status") in ("completed", "failed") else None
-
-        answer = wait_until(ended, timeout, "the end of the migration")
-        if answer["status"] != "completed":
-            raise ProcessError(f"{self.process.name}: migration: {answer}")
-        wait_until(lambda: successor.qmp("query-status")["running"], 10, "the successor to run")
-        successor.take_over(self)
+        answer = self.wait_migration("completed")
+        successor.arrive(self)
         return started + (answer["total-time"] - answer["downtime"]) / 1000
+
+    def migrate_postcopy(self, successor: "QemuGuest", uri: str) -> float:
+        """As migrate(), but the guest goes first, and its memory follows, slowly.
+
+        wait_migration() is due, before which speed_up() helps.
+        """
+        for qemu in (self, successor):
+            qemu.qmp("migrate-set-capabilities",
+                     capabilities=[{"capability": "postcopy-ram", "state": True}])
+        self.qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 20,
+                                              "max-postcopy-bandwidth": 2 << 20})
+        self.qmp("migrate", uri=uri)
+        self.wait_migration("active")
+        stopped = time.monotonic()
+        self.qmp("migrate-start-postcopy")
+        self.wait_migration("postcopy-active")
+        successor.arrive(self)
+        return stopped
+
+    def speed_up(self) -> None:
+        """Let the memory that is still here follow as fast as it can."""
+        self.qmp("migrate-set-parameters", **{"max-postcopy-bandwidth": 0})
+
+    def migration_status(self) -> str:
+        """How far a migration from here is."""
+        return self.qmp("query-migrate")["status"]
+
+    def wait_migration(self, status: str, timeout: float = 120) -> Dict[str, Any]:
+        """Wait until a migration from here has got so far; all that is known of it then."""
+        def look() -> Any:
+            answer = self.qmp("query-migrate")
+            return answer if answer.get("status") in (status, "failed") else None
+
+        answer = wait_until(look, timeout, f"a migration that is {status}")
+        if answer["status"] == "failed":
+            raise ProcessError(f"{self.process.name}: migration: {answer}")
+        return answer
+
+    def arrive(self, predecessor: "QemuGuest") -> None:
+        """Wait until the guest that was a predecessor's runs here, and take control of it."""
+        wait_until(lambda: self.qmp("query-status")["running"], 60, "the successor to run")
+        self.take_over(predecessor)
 
     def reboot(self, timeout: float = 60) -> None:
         """Let the guest reboot itself, and wait until it is back."""
