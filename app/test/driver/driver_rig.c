@@ -316,6 +316,7 @@ rig_dev_conf(const struct rig *rig, const struct rig_variant *variant)
 	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
 
 	conf.path = rig->path;
+	conf.timeout_ms = RIG_TIMEOUT_MS;
 	conf.features |= variant->features;
 	conf.required_features |= variant->features;
 	if (variant->legacy)

@@ -24,7 +24,7 @@
 #include "tfe.h"
 
 /** Time that anything may take, in milliseconds; reached only by what fails. */
-#define RIG_TIMEOUT_MS 10000
+#define RIG_TIMEOUT_MS 60000
 
 /**
  * Environment variable: the mode in which all ports receive, which is to make no difference for any

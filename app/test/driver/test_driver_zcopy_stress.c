@@ -37,6 +37,9 @@
 /* Packets that a thread keeps at most, so that rings run out of what may be lent. */
 #define NB_KEPT 60
 
+/* And frees, or takes, at a time. */
+#define FREE_BURST 16
+
 /* Front-ends in each test at least: one that leaves in good order, and one that does not. */
 #define MIN_FRONTENDS 2
 
@@ -122,27 +125,35 @@ check_and_free(struct crowd *crowd, struct rte_mbuf *m)
 	count(&crowd->nb_freed);
 }
 
+/* Replace what was kept at random places by what has come, or by nothing. */
+static void
+free_some(struct crowd *crowd, struct rte_mbuf **kept, unsigned int *seed)
+{
+	struct rte_mbuf *mbufs[FREE_BURST] = { NULL };
+	unsigned int i, slot;
+
+	if (rte_ring_dequeue_burst(crowd->queue, (void **)mbufs, FREE_BURST, NULL) == 0)
+		sched_yield();
+	for (i = 0; i < FREE_BURST; i++) {
+		slot = (unsigned int)rand_r(seed) % NB_KEPT;
+		check_and_free(crowd, kept[slot]);
+		kept[slot] = mbufs[i];
+	}
+}
+
 static void *
 freer_main(void *arg)
 {
 	struct crowd *crowd = arg;
-	struct rte_mbuf *kept[NB_KEPT] = { NULL }, *m;
+	struct rte_mbuf *kept[NB_KEPT] = { NULL };
 	unsigned int seed = (unsigned int)(uintptr_t)pthread_self();
 	unsigned int i;
 
 	while (!__atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE)) {
-		if (__atomic_load_n(&crowd->hold, __ATOMIC_RELAXED)) {
+		if (__atomic_load_n(&crowd->hold, __ATOMIC_RELAXED))
 			sched_yield();
-			continue;
-		}
-		if (rte_ring_dequeue(crowd->queue, (void **)&m) != 0) {
-			sched_yield();
-			m = NULL;
-		}
-		/* What was kept at a random place goes, and the new one takes its place. */
-		i = (unsigned int)rand_r(&seed) % NB_KEPT;
-		check_and_free(crowd, kept[i]);
-		kept[i] = m;
+		else
+			free_some(crowd, kept, &seed);
 	}
 	for (i = 0; i < NB_KEPT; i++)
 		check_and_free(crowd, kept[i]);
