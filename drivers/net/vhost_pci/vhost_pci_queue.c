@@ -123,15 +123,6 @@ vhost_pci_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 }
 
 void
-vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq)
-{
-	if (rxq->nb_stash > 0)
-		rte_mempool_put_bulk(rxq->pool, (void **)rxq->stash, rxq->nb_stash);
-	rxq->nb_stash = 0;
-	vhost_pci_monitor_forget(rxq);
-}
-
-void
 vhost_pci_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id)
 {
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
@@ -143,7 +134,7 @@ vhost_pci_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue_id)
 	port->rxq[queue_id] = NULL;
 	dev->data->rx_queues[queue_id] = NULL;
 	vhost_pci_port_unlock(port);
-	vhost_pci_rxq_drain(rxq);
+	vhost_pci_monitor_forget(rxq);
 	rte_free(rxq);
 }
 
@@ -320,7 +311,7 @@ vhost_pci_queues_stop(struct rte_eth_dev *dev)
 		if (port->rxq[i] == NULL)
 			continue;
 		rxq_set_stopped(dev, i, true);
-		vhost_pci_rxq_drain(port->rxq[i]);
+		vhost_pci_monitor_forget(port->rxq[i]);
 	}
 	for (i = 0; i < dev->data->nb_tx_queues; i++)
 		if (port->txq[i] != NULL)
@@ -345,7 +336,7 @@ vhost_pci_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id)
 
 	vhost_pci_port_lock(port);
 	rxq_set_stopped(dev, queue_id, true);
-	vhost_pci_rxq_drain(port->rxq[queue_id]);
+	vhost_pci_monitor_forget(port->rxq[queue_id]);
 	vhost_pci_port_unlock(port);
 	return 0;
 }

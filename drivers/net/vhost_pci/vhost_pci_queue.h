@@ -22,8 +22,12 @@
 #include "vhost_pci_port.h"
 #include "vhost_pci_stats.h"
 
-/** Mbufs that an Rx queue keeps at hand. */
-#define VHOST_PCI_STASH 64
+/**
+ * Mbufs that an Rx queue has at hand during a burst, of a batch at most. None are kept for the next
+ * one: where a thread polls many queues, those that it freed last are in its caches, and those that
+ * each queue has kept are not. Nor do idle queues have mbufs that others lack.
+ */
+#define VHOST_PCI_STASH VHOST_PCI_BATCH
 
 /** Where the 8 bytes of an mbuf are that are set as one: data_off, refcnt, nb_segs, port. */
 #define VHOST_PCI_MBUF_REARM offsetof(struct rte_mbuf, data_off)
@@ -69,7 +73,7 @@ struct vhost_pci_rxq {
 	unsigned int zcopy_pieces; /**< Pieces of the front-end's memory in it at most. */
 
 	/* Owned by the polling thread. */
-	VHOST_PCI_CACHE_ALIGNED uint16_t nb_stash;
+	VHOST_PCI_CACHE_ALIGNED uint16_t nb_stash; /**< 0 but during a burst. */
 	struct rte_mbuf *stash[VHOST_PCI_STASH];
 	struct vhost_pci_mem *monitored; /**< What a monitored address is in; a reference. */
 	struct vhost_pci_rxq_stats stats;
@@ -136,15 +140,12 @@ int vhost_pci_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id);
  */
 int vhost_pci_queues_start(struct rte_eth_dev *dev);
 
-/** Stop all queues and give their mbufs back. Port locked, its vrings off. */
+/** Stop all queues. Port locked, its vrings off. */
 void vhost_pci_queues_stop(struct rte_eth_dev *dev);
 
 /** Fit a queue, if there is one, to its vring, which is paused. Port locked. */
 void vhost_pci_rxq_bind(struct vhost_pci_port *port, uint16_t queue_id);
 void vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id);
-
-/** Give the stashed mbufs back, and monitored memory. Port stopped. */
-void vhost_pci_rxq_drain(struct vhost_pci_rxq *rxq);
 
 /**
  * Receive a RARP packet with this MAC address on the first Rx queue (VHOST_USER_SEND_RARP: the

@@ -308,6 +308,16 @@ rx_rarp(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs)
 	return 1;
 }
 
+/** End of a burst: mbufs that were not needed go back. */
+VHOST_PCI_ALWAYS_INLINE void
+rx_unstash(struct vhost_pci_rxq *rxq)
+{
+	if (likely(rxq->nb_stash == 0))
+		return;
+	rte_mempool_put_bulk(rxq->pool, (void **)rxq->stash, rxq->nb_stash);
+	rxq->nb_stash = 0;
+}
+
 uint16_t
 vhost_pci_rx_burst(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs)
 {
@@ -324,6 +334,7 @@ vhost_pci_rx_burst(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs)
 		return nb_rx;
 	case VHOST_PCI_VRING_ON:
 		nb_rx += rxq->rx(rxq, bufs + nb_rx, nb_bufs - nb_rx);
+		rx_unstash(rxq);
 		break;
 	case VHOST_PCI_VRING_DISCARD:
 		vhost_pci_ring_discard(rxq->vr, DISCARD_BATCH);

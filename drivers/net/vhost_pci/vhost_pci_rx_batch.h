@@ -29,11 +29,11 @@
 VHOST_PCI_ALWAYS_INLINE unsigned int
 vhost_pci_rx_stash(struct vhost_pci_rxq *rxq, unsigned int nb)
 {
-	if (unlikely(rxq->nb_stash < nb)) {
+	if (rxq->nb_stash < nb) {
 		if (rte_mempool_get_bulk(rxq->pool, (void **)&rxq->stash[rxq->nb_stash],
-				    VHOST_PCI_STASH - rxq->nb_stash) < 0)
+				    nb - rxq->nb_stash) < 0)
 			return rxq->nb_stash;
-		rxq->nb_stash = VHOST_PCI_STASH;
+		rxq->nb_stash = (uint16_t)nb;
 	}
 	return nb;
 }
