@@ -7,25 +7,19 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/wait.h>
-
+#include "soak_process.h"
 #include "test.h"
 #include "tfe.h"
 #include "tfe_time.h"
 
 /** How many processes are killed in each case, if the environment says so. */
 #define NB_KILLS_ENV "VHOST_PCI_TEST_KILLS"
-
-/** The program with the driver; the tests are skipped where nobody says which. */
-#define PROGRAM_ENV "VHOST_PCI_SOAK_BACKEND"
 
 /** Time that anything may take, in milliseconds; reached only by what fails. */
 #define TIMEOUT_MS 60000
@@ -58,8 +52,7 @@ struct link {
 	struct tfe_netq rx;
 	struct tfe_vu_inflight inflight;
 	int inflight_fd;
-	pid_t pid;
-	int stdin_fd; /**< Of the back-end. */
+	struct soak_process backend;
 	uint64_t seed;
 	uint64_t nb_sent;
 	uint64_t nb_received;
@@ -76,60 +69,14 @@ draw(struct link *l, uint32_t end)
 	return (uint32_t)(l->seed >> 33) % end;
 }
 
-/** In the child: become the back-end, which dies with its parent. */
-static void
-exec_backend(const struct link *l, const char *program, int stdin_fd)
-{
-	char port[128];
-	int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	snprintf(port, sizeof(port), "net_vpci0,iface=%s,client=%d", l->path, l->way->is_server);
-	/* What EAL makes goes with the folder. */
-	setenv("RUNTIME_DIRECTORY", l->dir, 1);
-	dup2(stdin_fd, STDIN_FILENO);
-	dup2(null_fd, STDOUT_FILENO);
-	dup2(null_fd, STDERR_FILENO);
-	execl(program, program, "--no-huge", "--no-shconf", "-m", "64", "--no-pci",
-			"--no-telemetry", "--lcores=(0-1)@(0-1)", "--", port, NULL);
-	_exit(127);
-}
-
 static void
 start_backend(struct link *l)
 {
-	const char *program = getenv(PROGRAM_ENV);
-	int fds[2];
+	char port[128];
+	char *const ports[] = { port, NULL };
 
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	l->pid = fork();
-	assert_true(l->pid >= 0);
-	if (l->pid == 0)
-		exec_backend(l, program, fds[0]);
-	close(fds[0]);
-	l->stdin_fd = fds[1];
-}
-
-static void
-kill_backend(struct link *l)
-{
-	int status;
-
-	assert_int_equal(kill(l->pid, SIGKILL), 0);
-	assert_int_equal(waitpid(l->pid, &status, 0), l->pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	close(l->stdin_fd);
-}
-
-/** The last one ends in good order, and says that it has all its mbufs. */
-static void
-quit_backend(struct link *l)
-{
-	int status;
-
-	assert_int_equal(write(l->stdin_fd, "quit\n", 5), 5);
-	assert_int_equal(waitpid(l->pid, &status, 0), l->pid);
-	assert_int_equal(status, 0);
-	close(l->stdin_fd);
+	snprintf(port, sizeof(port), "net_vpci0,iface=%s,client=%d", l->path, l->way->is_server);
+	soak_process_start(&l->backend, l->dir, ports);
 }
 
 static void
@@ -182,20 +129,6 @@ link_open(struct link *l, const struct way *way)
 	assert_int_equal(tfe_netq_init(&l->tx, &l->dev, 1, MAX_BYTES, NULL), 0);
 }
 
-/** The folder, with those that EAL makes in it. */
-static void
-remove_folders(const struct link *l)
-{
-	static const char *const folders[] = { "/dpdk/rte", "/dpdk", "" };
-	char path[64];
-	unsigned int i;
-
-	for (i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		snprintf(path, sizeof(path), "%s%s", l->dir, folders[i]);
-		assert_int_equal(rmdir(path), 0);
-	}
-}
-
 static void
 link_close(struct link *l)
 {
@@ -204,7 +137,7 @@ link_close(struct link *l)
 	tfe_dev_close(&l->dev);
 	close(l->inflight_fd);
 	unlink(l->path);
-	remove_folders(l);
+	soak_process_remove_dir(l->dir);
 }
 
 /** Send a frame; false where there is no room. */
@@ -342,13 +275,13 @@ test_every_chain_returns_once(void **state)
 	static struct link l;
 	unsigned long i;
 
-	if (getenv(PROGRAM_ENV) == NULL)
+	if (!soak_process_is_known())
 		skip();
 	link_open(&l, way);
 	for (i = 0; i < nb_kills; i++) {
 		drive(&l, draw(&l, MAX_PACKETS), MAX_BYTES);
 		keep_busy(&l);
-		kill_backend(&l);
+		soak_process_kill(&l.backend);
 		reap(&l);
 		tfe_dev_disconnect(&l.dev);
 		start_backend(&l);
@@ -363,7 +296,7 @@ test_every_chain_returns_once(void **state)
 			nb_kills, (unsigned long)l.nb_sent, (unsigned long)l.nb_used,
 			(unsigned long)l.nb_received, (unsigned long)l.nb_again,
 			(unsigned long)l.tx.ring->nb_outstanding + l.rx.ring->nb_outstanding);
-	quit_backend(&l);
+	soak_process_quit(&l.backend);
 	link_close(&l);
 }
 
