@@ -23,13 +23,14 @@ dirty_log_map(struct dirty_log *log, int fd, uint64_t offset, uint64_t size_byte
 	if (size_bytes == 0 || size_bytes > DIRTY_LOG_BYTES_MAX || offset > DIRTY_LOG_BYTES_MAX ||
 			(offset | size_bytes) % sizeof(uint64_t) != 0)
 		return -EINVAL;
+	/* first: a file that has seals is one of memory, whose file system answers at once */
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return -EPERM;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if ((uint64_t)st.st_size < offset + size_bytes)
 		return -EINVAL;
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || !(seals & F_SEAL_SHRINK))
-		return -EPERM;
 	map = mmap(NULL, offset + size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vhost_pci_peer_fd.h"
 #include "window.h"
 
 #define WINDOW_PAGE_BYTES UINT64_C(4096)
@@ -38,6 +39,10 @@ window_strerror(int error)
 		return "the front-end's memory file can be cut short, which would end the "
 		       "adapter's machine: use memory-backend-memfd, which is sealed, or do "
 		       "without require-seals";
+	case EREMOTE:
+		return "the front-end's memory is a file that another process or machine answers "
+		       "for, which it may never do: use memory-backend-memfd, or a file in "
+		       "/dev/shm, hugepages or on a local disk";
 	case EACCES:
 		return "the front-end's memory file can't be mapped for writing: it must be "
 		       "shared (QEMU: share=on) and not be sealed against writing";
@@ -57,7 +62,12 @@ int
 window_find(const struct window *window, int fd)
 {
 	struct stat st;
+	int error;
 
+	/* before anything is asked of its file system, which may be the front-end's */
+	error = vhost_pci_peer_fd_check_file(fd);
+	if (error < 0)
+		return error;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	for (unsigned int i = 0; i < window->nb_files; i++) {

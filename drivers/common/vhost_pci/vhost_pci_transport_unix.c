@@ -516,9 +516,13 @@ static int
 check_file(int fd, uint64_t offset, uint64_t size)
 {
 	struct stat status;
+	int ret;
 
 	if (size == 0 || size > UINT64_MAX - offset)
 		return -EINVAL;
+	ret = vhost_pci_peer_fd_check_file(fd);
+	if (ret < 0)
+		return ret;
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	if (!S_ISREG(status.st_mode) || offset + size > (uint64_t)status.st_size)
@@ -697,9 +701,8 @@ vhost_pci_unix_set_dialect(struct vhost_pci_transport *transport, uint64_t conn_
 int
 vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport)
 {
-	struct stat status;
-
-	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode)) {
+	/* Any fd may come; fstat() would ask a file's file system. */
+	if (!vhost_pci_peer_fd_is_unix(fd)) {
 		vhost_pci_peer_fd_close(fd);
 		return -ENOTSOCK;
 	}
@@ -715,7 +718,7 @@ vhost_pci_peer_fd_close(int fd)
 		return;
 	/* Most are no sockets, and say so. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-	close(fd);
+	vhost_pci_peer_fd_close_file(fd);
 }
 
 bool
