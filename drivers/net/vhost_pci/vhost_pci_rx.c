@@ -120,36 +120,48 @@ rx_packet(struct vhost_pci_rxq *rxq, const struct vhost_pci_chain *chain, struct
 	return RX_PACKET | lent;
 }
 
+/** Chains that the short way looks at where it is resumed: more once it gets them all. */
+#define RESUME_BATCH 4
+
 /** A burst on its way. */
 struct rx_burst {
 	struct rte_mbuf **bufs; /**< Where the next packet goes. */
 	uint16_t nb_left;       /**< Chains that may be taken: there is a place for each. */
+	uint16_t nb_look;       /**< Chains that the short way looks at first. */
 	bool may_batch;         /**< The short way is open. */
 	bool is_end;            /**< There is nothing more for this burst. */
 };
 
-/**
- * Take chains, as many as a batch has, and fetch what they point to; where the short way is open,
- * only up to one behind which that may go on.
- */
+/** Whether what follows a chain may be for the short way again: that one would have been. */
+VHOST_PCI_ALWAYS_INLINE bool
+rx_may_resume(const struct vhost_pci_rxq *rxq, const struct rx_burst *burst,
+		const struct vhost_pci_chain *chain)
+{
+	return burst->may_batch && chain->nb_segs == 1 &&
+			chain->len <= rxq->plain_len + rxq->vr->hdr_len;
+}
+
+/** Take chains, as many as a batch has, and fetch what they point to. */
 VHOST_PCI_ALWAYS_INLINE unsigned int
-rx_take(struct vhost_pci_vring *vr, struct vhost_pci_take *takes, struct rx_burst *burst,
+rx_take(struct vhost_pci_rxq *rxq, struct vhost_pci_take *takes, struct rx_burst *burst,
 		const unsigned int kind)
 {
 	const unsigned int max = RTE_MIN(burst->nb_left, VHOST_PCI_BATCH);
-	bool is_plain = false;
+	struct vhost_pci_vring *vr = rxq->vr;
+	bool ends = false;
 	unsigned int nb;
 
 	vhost_pci_ring_drop_segs(vr);
-	for (nb = 0; nb < max && vr->nb_segs <= MAX_HELD_SEGS && !is_plain; nb++) {
+	for (nb = 0; nb < max && vr->nb_segs <= MAX_HELD_SEGS && !ends; nb++) {
 		takes[nb].before = vhost_pci_ring_save(vr);
 		if (vhost_pci_ring_next(vr, &takes[nb].chain, kind, VHOST_PCI_DEQUEUE) <= 0) {
 			burst->is_end = true;
 			break;
 		}
 		rte_prefetch0(vr->segs[takes[nb].chain.seg_idx].va);
-		is_plain = burst->may_batch && takes[nb].chain.nb_segs == 1;
+		ends = rx_may_resume(rxq, burst, &takes[nb].chain);
 	}
+	burst->nb_look = RESUME_BATCH;
 	return nb;
 }
 
@@ -171,7 +183,7 @@ rx_any(struct vhost_pci_rxq *rxq, struct rx_burst *burst, const unsigned int kin
 {
 	struct vhost_pci_vring *vr = rxq->vr;
 	struct vhost_pci_take takes[VHOST_PCI_BATCH];
-	unsigned int nb = rx_take(vr, takes, burst, kind), nb_rx = 0, nb_lent = 0, i, result;
+	unsigned int nb = rx_take(rxq, takes, burst, kind), nb_rx = 0, nb_lent = 0, i, result;
 
 	for (i = 0; i < nb; i++) {
 		result = rx_packet(rxq, &takes[i].chain, &burst->bufs[nb_rx], how);
@@ -201,11 +213,12 @@ rx_plain(struct vhost_pci_rxq *rxq, struct rx_burst *burst, const unsigned int k
 	unsigned int max;
 
 	do {
-		max = RTE_MIN(burst->nb_left, VHOST_PCI_BATCH);
+		max = RTE_MIN(burst->nb_left, burst->nb_look);
 		got = vhost_pci_rx_batch(rxq, burst->bufs, max, kind, how);
 		burst->bufs += got.nb_rx;
 		burst->nb_left = (uint16_t)(burst->nb_left - got.nb_chains);
-	} while (got.nb_chains == VHOST_PCI_BATCH && burst->nb_left > 0);
+		burst->nb_look = VHOST_PCI_BATCH;
+	} while (got.nb_chains == max && burst->nb_left > 0);
 	burst->is_end = got.is_last;
 }
 
@@ -225,7 +238,7 @@ VHOST_PCI_ALWAYS_INLINE uint16_t
 rx_ring(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint16_t nb_bufs,
 		const unsigned int kind, const unsigned int how)
 {
-	struct rx_burst burst = { .bufs = bufs, .nb_left = nb_bufs };
+	struct rx_burst burst = { .bufs = bufs, .nb_left = nb_bufs, .nb_look = VHOST_PCI_BATCH };
 	struct vhost_pci_vring *vr = rxq->vr;
 	uint16_t nb_rx;
 
