@@ -4,7 +4,8 @@
 
 /**
  * @file
- * Processes of vhost-pci-soak-backend, for cmocka tests: the driver in a process that can be killed.
+ * Processes of vhost-pci-soak-backend, for cmocka tests: the driver in a process that can be
+ * killed.
  */
 
 #ifndef SOAK_PROCESS_H

@@ -4,24 +4,22 @@
 
 /* As many front-ends as a listener of the daemon takes, and a machine for each. */
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #include <glib.h>
 
 #include "adapter_rig.h"
+#include "daemon_rig.h"
 #include "test.h"
 #include "tfe_req.h"
 
-#define NB         256
-#define MEM_BYTES  (UINT64_C(4) << 20)
-#define TIMEOUT_MS 60000
+#define NB          256
+#define MEM_BYTES   (UINT64_C(4) << 20)
+#define PATIENCE_MS 60000
 
 /** Descriptors of this process: front-ends have nine each, machines four. */
 #define NB_FDS (16 * NB)
@@ -31,67 +29,43 @@
 
 /** The daemon, its front-ends, and machines: number i has the adapter that front-end i has. */
 struct crowd {
-	char *dir;
-	char *path;
-	pid_t pid;
+	struct daemon_rig daemon;
 	struct tfe_dev *devs;
 	struct vfc *machines;
 };
 
 static void
-exec_daemon(const struct crowd *crowd, const char *program)
+crowd_start(struct crowd *crowd)
 {
-	g_autofree char *listen_arg = g_strdup_printf("--listen=%s", crowd->path);
-	g_autofree char *dir_arg = g_strdup_printf("--socket-dir=%s", crowd->dir);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	execl(program, program, listen_arg, dir_arg, "--grace=0", "--linger=0", "--log-level=err",
-			NULL);
-	_exit(127);
-}
-
-static void
-crowd_start(struct crowd *crowd, const char *program)
-{
-	crowd->dir = test_dir_make();
-	crowd->path = g_build_filename(crowd->dir, "vhost.sock", NULL);
 	crowd->devs = g_new0(struct tfe_dev, NB);
 	crowd->machines = g_new0(struct vfc, NB);
-	crowd->pid = fork();
-	assert_true(crowd->pid >= 0);
-	if (crowd->pid == 0)
-		exec_daemon(crowd, program);
+	daemon_rig_init(&crowd->daemon);
+	daemon_start(&crowd->daemon, STRINGS("--log-level=err"));
 }
 
 static void
 crowd_stop(struct crowd *crowd)
 {
-	int status;
-
 	for (unsigned int i = 0; i < NB; i++) {
 		tfe_dev_close(&crowd->devs[i]);
 		vfc_close(&crowd->machines[i]);
 	}
-	assert_int_equal(kill(crowd->pid, SIGTERM), 0);
-	assert_int_equal(waitpid(crowd->pid, &status, 0), crowd->pid);
-	assert_int_equal(status, 0);
+	daemon_stop(&crowd->daemon);
 	g_free(crowd->devs);
 	g_free(crowd->machines);
-	g_free(crowd->path);
-	test_dir_remove(crowd->dir);
 }
 
 /** A front-end comes, and a machine to the adapter that it gets. */
 static void
 come(struct crowd *crowd, unsigned int i)
 {
-	g_autofree char *path = g_strdup_printf("%s/vpci-%u.sock", crowd->dir, i);
-	gint64 end = g_get_monotonic_time() + TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+	g_autofree char *path = g_strdup_printf("%s/vpci-%u.sock", crowd->daemon.dir, i);
+	gint64 end = g_get_monotonic_time() + PATIENCE_MS * G_TIME_SPAN_MILLISECOND;
 	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
 	int error;
 
-	conf.path = crowd->path;
-	conf.timeout_ms = TIMEOUT_MS;
+	conf.path = crowd->daemon.vhost_path;
+	conf.timeout_ms = PATIENCE_MS;
 	conf.mem_bytes = MEM_BYTES;
 	conf.mem_flags = 0;
 	assert_int_equal(tfe_dev_open(&crowd->devs[i], &conf), 0);
@@ -126,7 +100,8 @@ check_others(struct crowd *crowd)
 static unsigned int
 daemon_kilobytes(const struct crowd *crowd, const char *field)
 {
-	g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)crowd->pid), *text = NULL;
+	g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)crowd->daemon.pid),
+			*text = NULL;
 	const char *line;
 
 	assert_true(g_file_get_contents(path, &text, NULL, NULL));
@@ -151,18 +126,15 @@ static void
 test_one_of_256_misbehaves(void **state)
 {
 	static const uint8_t garbage[64] = { 0xff, 0xff, 0xff, 0xff };
-	const char *program = g_getenv("VHOST_PCI_DAEMON");
-	struct crowd crowd = { .pid = -1 };
+	struct crowd crowd = { .devs = NULL };
 	unsigned int empty_kb, kb;
 	struct rlimit before;
 	gint64 begin;
 
 	(void)state;
-	if (program == NULL || !raise_limit(&before)) {
+	if (!raise_limit(&before))
 		skip();
-		return;
-	}
-	crowd_start(&crowd, program);
+	crowd_start(&crowd);
 	begin = g_get_monotonic_time();
 	come(&crowd, 0);
 	empty_kb = daemon_kilobytes(&crowd, "RssAnon:");
@@ -182,7 +154,7 @@ test_one_of_256_misbehaves(void **state)
 	assert_int_equal(tfe_conn_send_raw(&crowd.devs[BAD].conn, garbage, sizeof(garbage), NULL,
 					 0),
 			0);
-	assert_int_equal(tfe_conn_wait_closed(&crowd.devs[BAD].conn, TIMEOUT_MS), 0);
+	assert_int_equal(tfe_conn_wait_closed(&crowd.devs[BAD].conn, PATIENCE_MS), 0);
 	check_others(&crowd);
 	/* and there is room for the next one */
 	vfc_close(&crowd.machines[BAD]);
