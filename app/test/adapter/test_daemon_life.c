@@ -398,8 +398,10 @@ test_unprivileged(void **state)
 	struct stat info;
 
 	(void)state;
-	if (geteuid() != 0 || nobody == NULL)
+	if (geteuid() != 0 || nobody == NULL) {
 		skip();
+		return;
+	}
 	daemon_rig_init(&rig);
 	assert_int_equal(chown(rig.dir, nobody->pw_uid, nobody->pw_gid), 0);
 	daemon_start(&rig, more);
