@@ -86,7 +86,8 @@ prove(struct round *round, struct bench_output *output)
 
 		round->syscalls_per_million[i] = BENCH_SYSCALL_UNKNOWN;
 		/* These move no packet of a front-end's. */
-		if (job.contender->kind == BENCH_COPY || round->conf->profile || !round->point->workload->family->has_proof)
+		if (job.contender->kind == BENCH_COPY || round->conf->profile ||
+				!round->point->workload->family->has_proof)
 			continue;
 		if (round->point->workload->family->measure(&job, &sample) < 0) {
 			round->nb_failed[i]++;

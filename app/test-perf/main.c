@@ -63,8 +63,8 @@ static const struct argp_option argp_options[] = {
 			"traffic between caches",
 			0 },
 	{ "profile", KEY_PROFILE, NULL, 0,
-			"No proof and no warm-up, for a run beneath a profiler: what it counts is of "
-			"the packets that the results name",
+			"No proof and no warm-up, for a run beneath a profiler: what it counts "
+			"is of the packets that the results name",
 			0 },
 	{ "no-huge", 'n', NULL, 0, "Ordinary pages for front-end and back-end", 0 },
 	{ "verbose", 'v', NULL, 0, "Show the drivers' messages", 0 },
