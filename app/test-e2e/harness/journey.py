@@ -73,7 +73,7 @@ class AdapterPath:
     def start(self, guests: Sequence[QemuGuest]) -> None:
         """Let packets through between the guests, which have no address yet."""
         configure(guests)
-        self.appliance.wait_boot()
+        self.appliance.wait_boot(120)
         self.appliance.prepare()
         self._known = self.appliance.wait_adapters(2)
         self.back = self.appliance.testpmd(allow=self._known).ready()
@@ -124,7 +124,7 @@ class Journey:
             guests.append(self._start_guest(f"guest{number}", number + 1, socket))
             path.wait_placed(number + 1)
         for guest in guests:
-            guest.wait_boot()
+            guest.wait_boot(120)
         self.mover, self.stayer = guests
         path.start(guests)
         self.meet()
