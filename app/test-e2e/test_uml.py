@@ -23,6 +23,10 @@ pytestmark = [
 SPLIT = ("packed=0",)
 UNAWARE = Shape("unaware", application=Application.UNAWARE, switches=SPLIT)
 TSO = Shape("tso", switches=SPLIT)
+# Kicks and calls by the descriptors that UML sends (a call's is a pipe), and the configuration
+# space, with the state of the link, from the port.
+DESCRIPTORS = Shape("descriptors", application=Application.UNAWARE,
+                    switches=SPLIT + ("inband=0", "config=1"))
 SHAPES = pytest.mark.parametrize("shape", (UNAWARE, TSO), ids=lambda shape: shape.name)
 SOCKETS = ("s0", "s1")
 
@@ -61,7 +65,7 @@ def check(pair: GuestPair) -> None:
     assert [guest.checksum_errors() for guest in pair.guests] == errors
 
 
-@SHAPES
+@pytest.mark.parametrize("shape", (UNAWARE, TSO, DESCRIPTORS), ids=lambda shape: shape.name)
 def test_two_guests(stage: Stage, image: GuestImage, shape: Shape) -> None:
     """Two User Mode Linux guests talk to each other."""
     pair = start_pair(stage, image, shape, start_uml, start_uml)
