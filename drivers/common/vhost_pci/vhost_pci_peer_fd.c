@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -120,7 +121,10 @@ vhost_pci_peer_fd_check_file(int fd)
 static void *
 close_main(void *arg)
 {
-	close((int)(intptr_t)arg);
+	int *fd = arg;
+
+	close(*fd);
+	free(fd);
 	__atomic_sub_fetch(&nb_closers, 1, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -132,10 +136,15 @@ close_elsewhere(int fd)
 	pthread_attr_t attr;
 	pthread_t thread;
 	sigset_t all, before;
+	int *arg = malloc(sizeof(*arg));
 	int ret;
 
+	if (arg == NULL)
+		return -ENOMEM;
+	*arg = fd;
 	if (__atomic_add_fetch(&nb_closers, 1, __ATOMIC_ACQUIRE) > MAX_CLOSERS) {
 		__atomic_sub_fetch(&nb_closers, 1, __ATOMIC_RELEASE);
+		free(arg);
 		return -EAGAIN;
 	}
 	/* Signals are the application's threads' to take. */
@@ -143,11 +152,13 @@ close_elsewhere(int fd)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	ret = pthread_create(&thread, &attr, close_main, (void *)(intptr_t)fd);
+	ret = pthread_create(&thread, &attr, close_main, arg);
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret != 0)
+	if (ret != 0) {
 		__atomic_sub_fetch(&nb_closers, 1, __ATOMIC_RELEASE);
+		free(arg);
+	}
 	return -ret;
 }
 

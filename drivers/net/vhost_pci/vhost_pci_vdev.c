@@ -152,9 +152,9 @@ parse_dialect(struct vdev_args *args, const char *value)
 	return 0;
 }
 
-/** Where the value of a switch is kept; NULL for what is none. */
-static bool *
-find_switch(struct vdev_args *args, const char *key)
+/** Find where the value of a switch is kept; false for a key that is none. */
+static bool
+find_switch(struct vdev_args *args, const char *key, bool **flag)
 {
 	struct vhost_pci_port_config *config = &args->config;
 	const struct {
@@ -172,10 +172,13 @@ find_switch(struct vdev_args *args, const char *key)
 	};
 	unsigned int i;
 
-	for (i = 0; i < RTE_DIM(switches); i++)
-		if (strcmp(key, switches[i].key) == 0)
-			return switches[i].value;
-	return NULL;
+	for (i = 0; i < RTE_DIM(switches); i++) {
+		if (strcmp(key, switches[i].key) != 0)
+			continue;
+		*flag = switches[i].value;
+		return true;
+	}
+	return false;
 }
 
 /** One key and its value; a callback of VHOST_PCI_KVARGS_PROCESS(). */
@@ -184,13 +187,13 @@ parse_arg(const char *key, const char *value, void *opaque)
 {
 	struct vdev_args *args = opaque;
 	struct vhost_pci_port_config *config = &args->config;
-	bool *flag = find_switch(args, key);
+	bool *flag;
 
 	if (strcmp(key, ARG_IFACE) == 0) {
 		args->iface = value;
 		return 0;
 	}
-	if (flag != NULL)
+	if (find_switch(args, key, &flag))
 		return parse_bool(args, key, value, flag);
 	if (strcmp(key, ARG_DIALECT) == 0)
 		return parse_dialect(args, value);
