@@ -255,6 +255,16 @@ test_kick_fd_is_preferred(void **state)
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
 }
 
+/** What the kick of a ring was for was taken: send its answer. */
+static void
+answer_kick(struct session_peer *peer, unsigned int index)
+{
+	assert_ptr_equal(vhost_pci_session_kicked(peer->session), peer_vring(peer, index));
+	vhost_pci_session_late_reply(peer->session, &peer->reply);
+	assert_int_equal(peer->reply.hdr.request, VHOST_USER_VRING_KICK);
+	assert_int_equal(peer->reply.payload.u64, 0);
+}
+
 static void
 test_kick_is_answered_when_the_ring_was_processed(void **state)
 {
@@ -264,13 +274,25 @@ test_kick_is_answered_when_the_ring_was_processed(void **state)
 	offer_packet(peer);
 	offer_packet(peer);
 	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
-	assert_int_equal(vhost_pci_session_late_reply(peer->session, false, &peer->reply), -EAGAIN);
+	assert_null(vhost_pci_session_kicked(peer->session));
 	/* What comes later is not what the kick was for. */
 	poll_ring(peer);
 	offer_packet(peer);
-	assert_int_equal(vhost_pci_session_late_reply(peer->session, false, &peer->reply), 1);
-	assert_int_equal(peer->reply.hdr.request, VHOST_USER_VRING_KICK);
-	assert_int_equal(peer->reply.payload.u64, 0);
+	answer_kick(peer, 1);
+}
+
+/* The polling thread was faster than the message: it may still be busy with what it took. */
+static void
+test_kick_for_what_was_taken_is_answered_later(void **state)
+{
+	struct session_peer *peer = *state;
+
+	up(peer, MODERN);
+	offer_packet(peer);
+	poll_ring(peer);
+	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
+	answer_kick(peer, 1);
+	assert_null(vhost_pci_session_kicked(peer->session));
 }
 
 static void
@@ -279,7 +301,6 @@ test_kick_for_nothing_is_answered_at_once(void **state)
 	struct session_peer *peer = *state;
 
 	up(peer, MODERN);
-	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), 1);
 	/* Buffers to be filled: there is nothing to put into them. */
 	assert_int_equal(send_kick(peer, 0, VHOST_USER_NEED_REPLY), 1);
 	/* A packet that nobody is to take. */
@@ -297,7 +318,8 @@ test_kick_of_a_ring_that_nobody_polls_is_given_up(void **state)
 	up(peer, MODERN);
 	offer_packet(peer);
 	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
-	assert_int_equal(vhost_pci_session_late_reply(peer->session, true, &peer->reply), 1);
+	assert_null(vhost_pci_session_kicked(peer->session));
+	vhost_pci_session_late_reply(peer->session, &peer->reply);
 	assert_int_equal(peer->reply.payload.u64, 0);
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
 	poll_ring(peer);
@@ -312,7 +334,7 @@ test_kick_of_a_ring_that_breaks_is_answered(void **state)
 	offer_packet(peer);
 	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
 	vhost_pci_vring_break(peer_vring(peer, 1), VHOST_PCI_VRING_E_HEAD);
-	assert_int_equal(vhost_pci_session_late_reply(peer->session, false, &peer->reply), 1);
+	answer_kick(peer, 1);
 	assert_int_equal(vhost_pci_session_check(peer->session), 1);
 	assert_false(peer->ready);
 }
@@ -333,8 +355,7 @@ test_kicks_are_wanted_for_each_packet(void **state)
 		assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY),
 				VHOST_PCI_SESSION_LATER);
 		poll_ring(peer);
-		assert_int_equal(vhost_pci_session_late_reply(peer->session, false, &peer->reply),
-				1);
+		answer_kick(peer, 1);
 	}
 }
 
@@ -371,6 +392,28 @@ test_data_path_goes_on_while_a_call_is_not_answered(void **state)
 	assert_int_equal(read_request(VHOST_USER_BACKEND_VRING_CALL, true), -EAGAIN);
 	answer(peer, VHOST_USER_BACKEND_VRING_CALL);
 	assert_int_equal(read_request(VHOST_USER_BACKEND_VRING_CALL, true), 1);
+	answer(peer, VHOST_USER_BACKEND_VRING_CALL);
+	assert_int_equal(read_request(VHOST_USER_BACKEND_VRING_CALL, true), -EAGAIN);
+}
+
+/* The guest may have nothing to do but to wait for it. */
+static void
+test_calls_go_before_the_answer_to_a_kick(void **state)
+{
+	struct session_peer *peer = *state;
+
+	up(peer, MODERN);
+	take_first_calls(peer);
+	offer_packet(peer);
+	poll_ring(peer);
+	vhost_pci_session_channel_serve(peer->session);
+	assert_int_equal(read_request(VHOST_USER_BACKEND_VRING_CALL, true), 1);
+	offer_packet(peer);
+	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
+	poll_ring(peer);
+	answer_kick(peer, 1);
+	/* While the answer to the call before is still awaited. */
+	assert_int_equal(read_request(VHOST_USER_BACKEND_VRING_CALL, false), 1);
 	answer(peer, VHOST_USER_BACKEND_VRING_CALL);
 	assert_int_equal(read_request(VHOST_USER_BACKEND_VRING_CALL, true), -EAGAIN);
 }
@@ -477,12 +520,14 @@ static const struct CMUnitTest tests[] = {
 	INBAND_TEST(test_message_wakes_who_waits_for_the_fd),
 	INBAND_TEST(test_kick_fd_is_preferred),
 	INBAND_TEST(test_kick_is_answered_when_the_ring_was_processed),
+	INBAND_TEST(test_kick_for_what_was_taken_is_answered_later),
 	INBAND_TEST(test_kick_for_nothing_is_answered_at_once),
 	INBAND_TEST(test_kick_of_a_ring_that_nobody_polls_is_given_up),
 	INBAND_TEST(test_kick_of_a_ring_that_breaks_is_answered),
 	INBAND_TEST(test_kicks_are_wanted_for_each_packet),
 	INBAND_TEST(test_call_is_a_message),
 	INBAND_TEST(test_data_path_goes_on_while_a_call_is_not_answered),
+	INBAND_TEST(test_calls_go_before_the_answer_to_a_kick),
 	INBAND_TEST(test_call_fd_is_preferred),
 	INBAND_TEST(test_no_call_fd_means_polling),
 	INBAND_TEST(test_call_waits_for_its_channel),

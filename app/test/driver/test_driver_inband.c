@@ -4,6 +4,10 @@
 
 /* Kicks that are messages, and are answered when the application has received the packets. */
 
+#include <poll.h>
+
+#include <rte_cycles.h>
+
 #include "driver_rig.h"
 
 /** The vring that the front-end sends on. */
@@ -32,32 +36,83 @@ send_frame(struct rig *rig, uint8_t frame[64])
 	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, 64), 0);
 }
 
-/* The reply comes after the packet was received, and messages go on after it. */
+/** Send a packet, kick for it so that a reply is owed, and receive it. */
 static void
-test_kick(void **state)
+kick_and_receive(struct rig *rig)
 {
 	struct tfe_vu_vring_state kick = { .index = TRANSMITQ };
 	struct tfe_msg msg;
 	struct rte_mbuf *m;
 	uint8_t frame[64];
+
+	send_frame(rig, frame);
+	tfe_msg_init(&msg, TFE_VU_VRING_KICK, &kick, sizeof(kick));
+	msg.hdr.flags |= TFE_VU_NEED_REPLY;
+	assert_int_equal(tfe_conn_send(&rig->dev.conn, &msg), 0);
+	rig_rx(rig, 0, &m, 1);
+	rig_check_mbuf(m, frame, sizeof(frame));
+	rte_pktmbuf_free(m);
+}
+
+static bool
+reply_is_there(const struct rig *rig, int timeout_ms)
+{
+	struct pollfd readable = { .fd = rig->dev.conn.fd, .events = POLLIN };
+	int ret = poll(&readable, 1, timeout_ms);
+
+	assert_true(ret >= 0);
+	return ret == 1;
+}
+
+/** Poll the queue, which has nothing more, until the reply is there. */
+static void
+await_reply(struct rig *rig)
+{
+	struct rte_mbuf *m;
+	struct tfe_msg msg;
+
+	while (!reply_is_there(rig, 0))
+		assert_int_equal(rte_eth_rx_burst(rig->port, 0, &m, 1), 0);
+	assert_int_equal(tfe_conn_recv(&rig->dev.conn, &msg), 0);
+	assert_int_equal(msg.hdr.request, TFE_VU_VRING_KICK);
+	assert_int_equal(msg.u64, 0);
+}
+
+/* The reply comes after the packet was received, and messages go on after it. */
+static void
+test_kick(void **state)
+{
 	uint64_t features;
 	struct rig rig;
 	unsigned int i;
 
 	open_inband(&rig, *state);
 	for (i = 0; i < 20; i++) {
-		send_frame(&rig, frame);
-		tfe_msg_init(&msg, TFE_VU_VRING_KICK, &kick, sizeof(kick));
-		msg.hdr.flags |= TFE_VU_NEED_REPLY;
-		assert_int_equal(tfe_conn_send(&rig.dev.conn, &msg), 0);
-		rig_rx(&rig, 0, &m, 1);
-		rig_check_mbuf(m, frame, sizeof(frame));
-		rte_pktmbuf_free(m);
-		assert_int_equal(tfe_conn_recv(&rig.dev.conn, &msg), 0);
-		assert_int_equal(msg.hdr.request, TFE_VU_VRING_KICK);
-		assert_int_equal(msg.u64, 0);
+		kick_and_receive(&rig);
+		await_reply(&rig);
 	}
 	assert_int_equal(tfe_req_get_features(&rig.dev.conn, &features), 0);
+	rig_fini(&rig);
+}
+
+/* What an application does with a packet, it does before it asks for more: so long it is waited
+ * for, or until the driver gives up.
+ */
+static void
+test_reply_waits_for_the_next_burst(void **state)
+{
+	uint64_t start, give_up = rte_get_timer_hz() / 10;
+	struct rig rig;
+	unsigned int i;
+
+	open_inband(&rig, *state);
+	for (i = 0; i < 5; i++) {
+		start = rte_get_timer_cycles();
+		kick_and_receive(&rig);
+		if (reply_is_there(&rig, 20))
+			assert_true(rte_get_timer_cycles() - start >= give_up);
+		await_reply(&rig);
+	}
 	rig_fini(&rig);
 }
 
@@ -112,6 +167,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(test_kick, packed),
 	RIG_TEST(test_kick, split_event),
 	RIG_TEST(test_kick, packed_event),
+	RIG_TEST(test_reply_waits_for_the_next_burst, split),
 	RIG_TEST(test_nobody_polls, split),
 	RIG_TEST(test_gone_before_the_reply, split),
 };

@@ -180,16 +180,27 @@ int vhost_pci_session_handle(struct vhost_pci_session *session, struct vhost_pci
 		struct vhost_pci_msg *reply);
 
 /**
- * Answer the kick that vhost_pci_session_handle() left for later, if its ring was processed: what
- * was available when it came was taken by the polling thread, returned and called for.
+ * The vring of the kick that vhost_pci_session_handle() left for later, if what was available when
+ * it came was taken.
  *
- * @param give_up Answer in any case: nobody polls the ring, or not fast enough.
- * @return 1: send @p reply, and go on. -EAGAIN: not yet. Control thread.
+ * The polling thread need not be done with it: what it sends in return, and calls for, belongs to
+ * the processing of the ring for a front-end whose time stands still meanwhile. Only who knows the
+ * polling thread can say when that is over.
+ *
+ * @return NULL: not yet, or no kick is unanswered. Control thread.
+ */
+const struct vhost_pci_vring *vhost_pci_session_kicked(const struct vhost_pci_session *session);
+
+/**
+ * Answer the kick that vhost_pci_session_handle() left for later: its ring was processed, or is
+ * waited for no longer. Calls that were posted by now are sent first: the guest's time may go on
+ * with the answer, and what was sent to it before came in no time.
+ *
+ * @param[out] reply To be sent. Control thread.
  *
  * Clause: vhost-user, "In-band notifications".
  */
-int vhost_pci_session_late_reply(struct vhost_pci_session *session, bool give_up,
-		struct vhost_pci_msg *reply);
+void vhost_pci_session_late_reply(struct vhost_pci_session *session, struct vhost_pci_msg *reply);
 
 /**
  * Say whether the owner's port is up, which it is not at first: while it is not, all vrings are

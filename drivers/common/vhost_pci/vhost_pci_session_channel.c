@@ -107,6 +107,20 @@ vhost_pci_session_channel_serve(struct vhost_pci_session *session)
 	}
 }
 
+void
+session_channel_flush(struct vhost_pci_session *session)
+{
+	struct vhost_pci_msg msg;
+	int ret;
+
+	/* No reply is asked for: one may be awaited already, and more only if it comes. */
+	while (session->channel != NULL && session_inband_next(session, &msg)) {
+		ret = vhost_pci_transport_send(session->channel, &msg);
+		if (ret < 0)
+			channel_failed(session, ret);
+	}
+}
+
 /** A reply is due, and it is to what was asked. */
 static int
 check_reply(const struct vhost_pci_session *session, const struct vhost_pci_msg *msg)

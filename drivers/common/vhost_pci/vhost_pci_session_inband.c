@@ -109,7 +109,10 @@ settle(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	session_ring_open(session, vr);
 }
 
-/** Take note of what the kick is for; 0 where nothing is to be waited for. */
+/**
+ * Take note of what the kick is for; 0 where nothing is to be waited for. What was taken already
+ * is waited for as well: the polling thread may still be busy with it.
+ */
 static int
 await_ring(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 {
@@ -123,10 +126,6 @@ await_ring(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 		return 0;
 	kick.shown = vhost_pci_load_relaxed(&vr->avail_shown);
 	kick.nb_avail = vhost_pci_ring_look(vr, vr->size);
-	if (!is_pending(session, &kick)) {
-		settle(session, vr);
-		return 0;
-	}
 	session->kick = kick;
 	return VHOST_PCI_SESSION_LATER;
 }
@@ -159,19 +158,23 @@ session_vring_kick(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	return need_reply ? await_ring(session, vr) : 0;
 }
 
-int
-vhost_pci_session_late_reply(struct vhost_pci_session *session, bool give_up,
-		struct vhost_pci_msg *reply)
+const struct vhost_pci_vring *
+vhost_pci_session_kicked(const struct vhost_pci_session *session)
+{
+	const struct session_kick *kick = &session->kick;
+
+	return kick->vr != NULL && !is_pending(session, kick) ? kick->vr : NULL;
+}
+
+void
+vhost_pci_session_late_reply(struct vhost_pci_session *session, struct vhost_pci_msg *reply)
 {
 	struct vhost_pci_vring *vr = session->kick.vr;
 
-	if (vr != NULL) {
-		if (!give_up && is_pending(session, &session->kick))
-			return -EAGAIN;
-		session->kick.vr = NULL;
+	session->kick.vr = NULL;
+	if (vr != NULL)
 		settle(session, vr);
-	}
+	session_channel_flush(session);
 	vhost_pci_codec_make_reply(reply, VHOST_USER_VRING_KICK, sizeof(reply->payload.u64));
 	reply->payload.u64 = 0;
-	return 1;
 }

@@ -333,6 +333,12 @@ void session_inband_update(struct vhost_pci_session *session);
  */
 bool session_inband_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg);
 
+/**
+ * Send all calls and errors that are posted, also while an answer is awaited on the channel. Only
+ * in answer to a message of the front-end's, which so has a say in how many they are.
+ */
+void session_channel_flush(struct vhost_pci_session *session);
+
 /** Forget what a front-end wrote to the configuration space, and what it was to be told. */
 void session_config_reset(struct vhost_pci_session *session);
 

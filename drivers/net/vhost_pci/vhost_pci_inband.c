@@ -13,11 +13,12 @@
 #include "vhost_pci_conn.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
+#include "vhost_pci_queue.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
 /** Between two looks at a ring that is being processed. */
-#define LOOK_NS 100000
+#define LOOK_NS 50000
 
 /**
  * The longest that a front-end, and with it its guest, stands still for a kick: an application
@@ -34,23 +35,48 @@ now_ns(void)
 	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
+/**
+ * Whether the application is done with what was kicked for: it has taken it, and has come back for
+ * more. What it sends in return, to whomever, it has sent in between.
+ */
+static bool
+is_handled(struct vhost_pci_port *port)
+{
+	const struct vhost_pci_vring *vr = vhost_pci_session_kicked(port->session);
+	struct vhost_pci_rxq *rxq;
+
+	if (vr == NULL)
+		return false;
+	rxq = port->rxq[vr->index / 2];
+	if (rxq == NULL || vhost_pci_session_vring_mode(port->session, vr) == VHOST_PCI_VRING_OFF)
+		return true;
+	if (port->late_asked)
+		return !vhost_pci_rxq_burst_is_due(rxq);
+	vhost_pci_rxq_ask_burst(rxq);
+	port->late_asked = true;
+	return false;
+}
+
 /** Time to look for the reply. */
 static void
 late_event(struct vhost_pci_port *port)
 {
+	bool handled = is_handled(port);
 	struct vhost_pci_msg reply;
+	uint64_t count;
 	int ret;
 
-	/* The timer is not read but ended, or readable again. */
-	ret = vhost_pci_session_late_reply(port->session, now_ns() >= port->late_end, &reply);
-	if (ret == -EAGAIN) {
-		uint64_t count;
-
+	/* The timer is read where it goes on, and else ended. */
+	if (!handled && now_ns() < port->late_end) {
 		if (read(port->late_fd, &count, sizeof(count)) < 0)
 			errno = 0;
 		return;
 	}
+	if (!handled)
+		DRV_LOG(DEBUG, "%s: a kick is answered before its virtqueue was processed",
+				vhost_pci_port_name(port));
 	vhost_pci_inband_forget_reply(port);
+	vhost_pci_session_late_reply(port->session, &reply);
 	ret = vhost_pci_transport_send(port->transport, &reply);
 	if (ret == 0)
 		ret = vhost_pci_port_watch(port, VHOST_PCI_EVENT_TRANSPORT,
@@ -80,6 +106,7 @@ vhost_pci_inband_await_reply(struct vhost_pci_port *port)
 		return ret;
 	}
 	port->late_end = now_ns() + GIVE_UP_NS;
+	port->late_asked = false;
 	/* One message after the other; and the end of the connection is seen soon enough. */
 	vhost_pci_port_unwatch(port, VHOST_PCI_EVENT_TRANSPORT);
 	return 0;

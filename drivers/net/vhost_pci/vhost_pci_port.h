@@ -139,6 +139,7 @@ struct vhost_pci_port {
 	struct vhost_pci_transport *transport; /**< NULL: no front-end. */
 	int late_fd;                           /**< Timer while a late reply is due; -1: none is. */
 	uint64_t late_end;                     /**< When to give up, in ns. */
+	bool late_asked;                       /**< The next burst was asked to show. */
 	struct vhost_user_dev_info dev_info;   /**< All 0: the front-end has not told. */
 	bool dialect_spoken;                   /**< By the front-end of this connection. */
 	bool dialect_on;  /**< What it knows of the port side of the peer connection. */

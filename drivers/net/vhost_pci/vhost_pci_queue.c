@@ -371,10 +371,10 @@ vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6])
 	if (rxq == NULL)
 		return -ENODEV;
 	/* A second one before the first was received says the same: there is one guest. */
-	if (!__atomic_load_n(&rxq->rarp_pending, __ATOMIC_ACQUIRE)) {
+	if ((__atomic_load_n(&rxq->asked, __ATOMIC_ACQUIRE) & VHOST_PCI_RXQ_ASKED_RARP) == 0) {
 		memcpy(rxq->rarp_mac.addr_bytes, mac, RTE_ETHER_ADDR_LEN);
 		/* Partner: the load in the Rx burst, which then reads the address. */
-		__atomic_store_n(&rxq->rarp_pending, true, __ATOMIC_RELEASE);
+		__atomic_fetch_or(&rxq->asked, VHOST_PCI_RXQ_ASKED_RARP, __ATOMIC_RELEASE);
 	}
 	return 0;
 }
@@ -383,5 +383,19 @@ void
 vhost_pci_rxq_forget_rarp(struct vhost_pci_port *port)
 {
 	if (port->rxq[0] != NULL)
-		__atomic_store_n(&port->rxq[0]->rarp_pending, false, __ATOMIC_RELEASE);
+		__atomic_fetch_and(&port->rxq[0]->asked, (uint8_t)~VHOST_PCI_RXQ_ASKED_RARP,
+				__ATOMIC_RELEASE);
+}
+
+void
+vhost_pci_rxq_ask_burst(struct vhost_pci_rxq *rxq)
+{
+	__atomic_fetch_or(&rxq->asked, VHOST_PCI_RXQ_ASKED_BURST, __ATOMIC_RELEASE);
+}
+
+bool
+vhost_pci_rxq_burst_is_due(const struct vhost_pci_rxq *rxq)
+{
+	/* Partner: the burst, which clears it after all that the thread has done before. */
+	return (__atomic_load_n(&rxq->asked, __ATOMIC_ACQUIRE) & VHOST_PCI_RXQ_ASKED_BURST) != 0;
 }

@@ -37,6 +37,12 @@ _Static_assert(VHOST_PCI_MBUF_REARM % sizeof(uint64_t) == 0 &&
 				offsetof(struct rte_mbuf, port) == VHOST_PCI_MBUF_REARM + 6,
 		"one store sets these four fields, 2 bytes each");
 
+/** @name What control asks of the next Rx burst of a queue: bits. */
+/**@{*/
+#define VHOST_PCI_RXQ_ASKED_RARP  (1u << 0) /**< Receive a RARP packet with rarp_mac. */
+#define VHOST_PCI_RXQ_ASKED_BURST (1u << 1) /**< Show that there was one. */
+/**@}*/
+
 /** A chain that was taken, and the place to go back to where it is not used. */
 struct vhost_pci_take {
 	struct vhost_pci_chain chain;
@@ -62,7 +68,7 @@ struct vhost_pci_rxq {
 	uint32_t plain_len;  /**< Longest frame that is copied into one mbuf. */
 	uint64_t rearm;      /**< What a fresh mbuf has at VHOST_PCI_MBUF_REARM. */
 	bool vlan_strip;     /**< Written by vlan_offload_set at any time. */
-	bool rarp_pending;   /**< Control sets, the polling thread clears. */
+	uint8_t asked;       /**< VHOST_PCI_RXQ_ASKED_*: control sets, the polling thread clears. */
 	bool legacy_ol_flags;
 	uint32_t copybreak; /**< Length from which on frames are received without a copy. */
 	struct rte_mempool *pool;
@@ -155,6 +161,12 @@ int vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6]);
 
 /** Forget a RARP packet that was not received yet: its front-end is gone. Port locked. */
 void vhost_pci_rxq_forget_rarp(struct vhost_pci_port *port);
+
+/** Ask a queue's polling thread to show that it begins another burst. Control thread. */
+void vhost_pci_rxq_ask_burst(struct vhost_pci_rxq *rxq);
+
+/** Whether the burst that was asked for has not begun yet. Control thread. */
+bool vhost_pci_rxq_burst_is_due(const struct vhost_pci_rxq *rxq);
 
 /** Bursts for a ring's format and features (vhost_pci_rx.c, vhost_pci_tx.c). Any thread. */
 vhost_pci_rx_fn_t vhost_pci_rx_select(const struct vhost_pci_vring *vr, uint64_t features);

@@ -313,7 +313,7 @@ rx_rarp(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs)
 
 	if (m == NULL)
 		return 0;
-	__atomic_store_n(&rxq->rarp_pending, false, __ATOMIC_RELEASE);
+	__atomic_fetch_and(&rxq->asked, (uint8_t)~VHOST_PCI_RXQ_ASKED_RARP, __ATOMIC_RELEASE);
 	m->port = vhost_pci_port_id(rxq->port);
 	vhost_pci_stats_count(&rxq->stats.q, rte_pktmbuf_mtod(m, uint8_t *), m->pkt_len);
 	rxq->stats.q.packets++;
@@ -331,16 +331,29 @@ rx_unstash(struct vhost_pci_rxq *rxq)
 	rxq->nb_stash = 0;
 }
 
+/** Do what control has asked of the next burst; the packets that come of it. */
+static __rte_noinline uint16_t
+rx_asked(struct vhost_pci_rxq *rxq, struct rte_mbuf **bufs, uint32_t asked)
+{
+	/* Partner: vhost_pci_rxq_burst_is_due(), which then sees what this thread has posted. */
+	if ((asked & VHOST_PCI_RXQ_ASKED_BURST) != 0)
+		__atomic_fetch_and(&rxq->asked, (uint8_t)~VHOST_PCI_RXQ_ASKED_BURST,
+				__ATOMIC_RELEASE);
+	return (asked & VHOST_PCI_RXQ_ASKED_RARP) != 0 ? rx_rarp(rxq, bufs) : 0;
+}
+
 uint16_t
 vhost_pci_rx_burst(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs)
 {
 	struct vhost_pci_rxq *rxq = queue;
 	uint16_t nb_rx = 0;
+	uint32_t asked;
 
 	if (unlikely(nb_bufs == 0))
 		return 0;
-	if (unlikely(__atomic_load_n(&rxq->rarp_pending, __ATOMIC_ACQUIRE)))
-		nb_rx = rx_rarp(rxq, bufs);
+	asked = __atomic_load_n(&rxq->asked, __ATOMIC_ACQUIRE);
+	if (unlikely(asked != 0))
+		nb_rx = rx_asked(rxq, bufs, asked);
 
 	switch (vhost_pci_vring_enter(rxq->vr)) {
 	case VHOST_PCI_VRING_OFF:
