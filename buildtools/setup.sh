@@ -37,6 +37,8 @@ packages=(
 	libcmocka-dev libclang-rt-dev python3-pytest python3-pexpect
 	qemu-system-x86 user-mode-linux busybox-static cpio iproute2 procps
 	libunbound8 libxdp1 libcap-ng0
+	# tests: a kernel is built from its source
+	bc bison flex make xz-utils
 	# lint
 	clang-format clang-tidy cppcheck shellcheck git
 	# documents

@@ -122,6 +122,7 @@ case " ${chosen[*]-e2e} " in
 *" e2e "*)
 	"$top/buildtools/qemu-chroot.sh" ||
 		say "going on: the tests of adapters in machines are skipped"
+	"$top/buildtools/uml-kernel.sh" || say "going on: the test of time travel is skipped"
 	;;
 esac
 step_log=$build_dir/test.log

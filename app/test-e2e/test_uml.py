@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """User Mode Linux, whose virtio_uml driver is a front-end that has nothing to do with QEMU."""
 
+import re
 from typing import Callable, List
 
 import pytest
@@ -11,7 +12,7 @@ from harness.guest_image import GuestImage
 from harness.guest_pair import Application, GuestPair, Shape
 from harness.qemu import Nic, QemuGuest
 from harness.stage import Stage
-from harness.uml import UmlGuest
+from harness.uml import TimeTraveller, UmlGuest
 from harness.virtio import CHECKSUM, SEGMENTATION, Feature
 
 pytestmark = [
@@ -29,6 +30,9 @@ DESCRIPTORS = Shape("descriptors", application=Application.UNAWARE,
                     switches=SPLIT + ("inband=0", "config=1"))
 SHAPES = pytest.mark.parametrize("shape", (UNAWARE, TSO), ids=lambda shape: shape.name)
 SOCKETS = ("s0", "s1")
+
+#: What the driver logs of a kick that the application was too slow for.
+GAVE_UP = "a kick is answered before its virtqueue was processed"
 
 Starter = Callable[[Stage, GuestImage, int], Guest]
 
@@ -109,3 +113,27 @@ def test_back_end_dies(stage: Stage, image: GuestImage) -> None:
     assert not one.reaches(other)
     for guest in pair.guests:
         assert guest.run("echo alive") == "alive"
+
+
+@pytest.mark.skipif(bool(uml.time_travel_missing()), reason=uml.time_travel_missing())
+def test_time_travel(stage: Stage, image: GuestImage) -> None:
+    """A guest's clock stands still until its kick is answered, and by then the echo has come.
+
+    Else the guest finds nothing to do, lets its clock jump on, and sees the echo late.
+    """
+    back = stage.back_end([stage.back_end_device(0, SOCKETS[0], switches=SPLIT)],
+                          eal_args=("--log-level=pmd.net.vhost_pci:debug",),
+                          app_args=("--forward-mode=icmpecho",)).ready()
+    back.command("start")
+    guest = TimeTraveller(stage, "uml0", image, SOCKETS[0])
+    guest.wait_boot()
+    guest.configure("10.0.0.1")
+    back.wait_link(True)
+    before = guest.uptime()
+    text = guest.try_run("ping -c 100 -i 10 -W 5 10.0.0.2", 60)[1]
+    back.command("stop")
+    if GAVE_UP in back.err.since():
+        pytest.skip("the machine is too busy: the back-end waited for a processor for 100 ms")
+    times = [float(time) for time in re.findall(r"time=([\d.]+) ms", text)]
+    assert len(times) == 100 and max(times) < 1, times
+    assert guest.uptime() - before >= 990

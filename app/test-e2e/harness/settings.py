@@ -15,6 +15,8 @@ VHOST_PCI_MIGRATIONS        how often a guest moves in each case of migration,
                             instead of once or twice
 VHOST_PCI_KERNEL            package file (.deb) to take the guest kernel from,
                             instead of downloading one
+VHOST_PCI_UML_KERNEL        the User Mode Linux with time travel that
+                            ``buildtools/uml-kernel.sh`` has made
 ==========================  ====================================================
 """
 
@@ -36,7 +38,7 @@ if os.path.dirname(PLUGIN):
 
 
 def _folder(variable: str, name: str) -> pathlib.Path:
-    """The folder a variable names, or one of this name where the user keeps caches."""
+    """The path a variable names, or one of this name where the user keeps caches."""
     named = os.environ.get(variable)
     if named:
         return pathlib.Path(named).absolute()
@@ -46,6 +48,7 @@ def _folder(variable: str, name: str) -> pathlib.Path:
 
 CACHE = _folder("VHOST_PCI_CACHE", "e2e-cache")
 LOGS = _folder("VHOST_PCI_LOGS", "e2e-logs")
+UML_KERNEL = _folder("VHOST_PCI_UML_KERNEL", "uml-kernel/linux")
 
 #: Every deadline is multiplied by this: a sanitizer makes everything slower.
 PATIENCE = 3.0 if PRELOAD else 1.0
