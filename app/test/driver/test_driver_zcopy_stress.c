@@ -304,8 +304,8 @@ empty_mempool(struct rig *rig, struct crowd *crowd)
 	rte_mempool_put_bulk(rig->pool, taken, nb);
 }
 
-/* Free nothing until no more is lent: of a front-end that has just begun, for where chains come back
- * in order it soon has none left to send more with.
+/* Free nothing until no more is lent: of a front-end that has just begun, for where chains come
+ * back in order it soon has none left to send more with.
  */
 static void
 exhaust_lending(struct rig *rig, struct crowd *crowd, struct traffic *traffic,
