@@ -137,11 +137,14 @@ test_huge_pages(void **state)
 	void *probe;
 
 	(void)state;
-	if (file.fd < 0 || ftruncate(file.fd, (off_t)(2 * huge)) < 0)
+	if (file.fd < 0 || ftruncate(file.fd, (off_t)(2 * huge)) < 0) {
+		print_message("# no huge pages of 2 MB\n");
 		skip();
+	}
 	probe = mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
 	if (probe == MAP_FAILED) {
 		close(file.fd);
+		print_message("# no huge pages of 2 MB are free\n");
 		skip();
 	}
 	munmap(probe, 2 * huge);

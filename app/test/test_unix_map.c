@@ -177,8 +177,10 @@ test_mapping_is_left_out_of_core_dumps(void **state)
 	(void)state;
 	assert_int_equal(vhost_pci_unix_map(fd, 0, FILE_BYTES, &mapping), 0);
 	smaps = fopen("/proc/self/smaps", "r");
-	if (smaps == NULL)
+	if (smaps == NULL) {
+		print_message("# no /proc/self/smaps\n");
 		skip();
+	}
 	while (fgets(line, sizeof(line), smaps) != NULL) {
 		if (strstr(line, "memfd:vhost-pci-test") != NULL)
 			ours = true;
@@ -201,12 +203,15 @@ test_huge_pages_are_mapped_whole(void **state)
 	uint8_t *va;
 
 	(void)state;
-	if (fd < 0 || ftruncate(fd, (off_t)(2 * HUGE_BYTES)) < 0)
+	if (fd < 0 || ftruncate(fd, (off_t)(2 * HUGE_BYTES)) < 0) {
+		print_message("# no huge pages of 2 MB\n");
 		skip();
+	}
 	/* A machine without free huge pages of 2 MB refuses here. */
 	va = mmap(NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (va == MAP_FAILED) {
 		close(fd);
+		print_message("# no huge pages of 2 MB are free\n");
 		skip();
 	}
 	assert_int_equal(vhost_pci_unix_map(fd, HUGE_BYTES + 0x1000, 0x2000, &mapping), 0);

@@ -22,8 +22,10 @@ program(void)
 {
 	const char *path = g_getenv("VHOST_PCI_DAEMON");
 
-	if (path == NULL)
+	if (path == NULL) {
+		print_message("# VHOST_PCI_DAEMON does not say which program\n");
 		skip();
+	}
 	return path;
 }
 
