@@ -160,7 +160,9 @@ class Journey:
         successor, uri = self._start_successor()
         stopped = self.mover.migrate_postcopy(successor, uri)
         self._path.turn()
-        successor.wait_reaches(self.stayer)
+        # Programs of the guest, too, come page by page.
+        wait_until(lambda: successor.try_run(f"ping -c 1 -W 10 {self.stayer.address}", 120)[0] == 0,
+                   120, "an answer while memory follows", 0.1)
         assert self.mover.migration_status() == "postcopy-active"
         self.mover.speed_up()
         assert self.mover.wait_migration("completed")["ram"]["postcopy-requests"] > 0
