@@ -8,8 +8,9 @@
  * or hostile input.
  *
  * From the bottom up: tfe_wire.h (formats), tfe_conn.h (socket, messages, fds), tfe_req.h
- * (requests), tfe_mem.h (memory), tfe_ring.h (virtqueues), tfe_dev.h (session), tfe_net.h
- * (packets), tfe_frame.h (frames), tfe_gen.h (generator).
+ * (requests), tfe_dialect.h (those with another header), tfe_mem.h (memory), tfe_ring.h
+ * (virtqueues), tfe_dev.h (session), tfe_net.h (packets), tfe_frame.h (frames), tfe_gen.h
+ * (generator).
  *
  * A good session, and then a bad message:
  * @code
@@ -44,6 +45,7 @@
 
 #include "tfe_conn.h"
 #include "tfe_dev.h"
+#include "tfe_dialect.h"
 #include "tfe_frame.h"
 #include "tfe_gen.h"
 #include "tfe_mem.h"

@@ -13,75 +13,45 @@
 
 #include "driver_rig.h"
 
-#define ANONYMOUS UINT64_MAX
-#define VERSION_2 2u
-#define REPLY     4u
-
-enum request {
-	GET_CONN_ID = 20,
-	SET_DEV_INFO = 21,
-	SET_PEER_CONNECTION = 22,
-};
-
-enum peer {
-	PEER_OFF,
-	PEER_ON,
-	PEER_INIT,
-};
-
-/** A message of version 2 as it is on the wire. */
-struct wire {
-	uint32_t request;
-	uint32_t flags;
-	uint64_t conn_id;
-	uint32_t size;
-	uint8_t payload[18];
-} __attribute__((packed));
-
-#define HEADER_BYTES offsetof(struct wire, payload)
-
 static const struct rig_conf plain = { .devargs = ",dialect=vhost-pci" };
 
 static void
-send_wire(const struct rig *rig, enum request request, uint64_t conn_id, const void *payload,
-		uint32_t size)
+send_wire(const struct rig *rig, enum tfe_dialect_request request, uint64_t conn_id,
+		const void *payload, uint32_t size)
 {
-	struct wire wire = { request, VERSION_2, conn_id, size, { 0 } };
+	struct tfe_dialect_msg msg = { request, TFE_DIALECT_VERSION, conn_id, size, { 0 } };
 
 	if (size > 0)
-		memcpy(wire.payload, payload, size);
-	assert_int_equal(send(rig->dev.conn.fd, &wire, HEADER_BYTES + size, MSG_NOSIGNAL),
-			HEADER_BYTES + size);
+		memcpy(msg.payload, payload, size);
+	assert_int_equal(tfe_dialect_send(rig->dev.conn.fd, &msg), 0);
 }
 
 /* The next message, whose payload is a u64. */
 static uint64_t
-receive(const struct rig *rig, enum request request, uint32_t flags)
+receive(const struct rig *rig, enum tfe_dialect_request request, uint32_t flags)
 {
-	struct wire wire;
+	struct tfe_dialect_msg msg;
 	uint64_t value;
 
-	assert_int_equal(recv(rig->dev.conn.fd, &wire, HEADER_BYTES + sizeof(value), MSG_WAITALL),
-			HEADER_BYTES + sizeof(value));
-	assert_int_equal(wire.request, request);
-	assert_int_equal(wire.flags, VERSION_2 | flags);
-	assert_int_equal(wire.size, sizeof(value));
-	memcpy(&value, wire.payload, sizeof(value));
+	assert_int_equal(tfe_dialect_recv(rig->dev.conn.fd, &msg, &value), 0);
+	assert_int_equal(msg.request, request);
+	assert_int_equal(msg.flags, TFE_DIALECT_VERSION | flags);
 	return value;
 }
 
 static uint64_t
 set_peer(const struct rig *rig, uint64_t state)
 {
-	send_wire(rig, SET_PEER_CONNECTION, ANONYMOUS, &state, sizeof(state));
-	return receive(rig, SET_PEER_CONNECTION, REPLY);
+	send_wire(rig, TFE_DIALECT_SET_PEER_CONNECTION, TFE_DIALECT_ANONYMOUS, &state,
+			sizeof(state));
+	return receive(rig, TFE_DIALECT_SET_PEER_CONNECTION, TFE_DIALECT_REPLY);
 }
 
 static uint64_t
 get_conn_id(const struct rig *rig)
 {
-	send_wire(rig, GET_CONN_ID, ANONYMOUS, NULL, 0);
-	return receive(rig, GET_CONN_ID, REPLY);
+	send_wire(rig, TFE_DIALECT_GET_CONN_ID, TFE_DIALECT_ANONYMOUS, NULL, 0);
+	return receive(rig, TFE_DIALECT_GET_CONN_ID, TFE_DIALECT_REPLY);
 }
 
 static void
@@ -128,13 +98,14 @@ test_conn_id(void **state)
 			rig_netqs(&rig, 2048, NULL);
 		}
 		ids[i] = get_conn_id(&rig);
-		assert_true(ids[i] != 0 && ids[i] != ANONYMOUS && (i == 0 || ids[i] > ids[i - 1]));
-		send_wire(&rig, GET_CONN_ID, ids[i], NULL, 0);
-		assert_int_equal(receive(&rig, GET_CONN_ID, REPLY), ids[i]);
+		assert_true(ids[i] != 0 && ids[i] != TFE_DIALECT_ANONYMOUS &&
+				(i == 0 || ids[i] > ids[i - 1]));
+		send_wire(&rig, TFE_DIALECT_GET_CONN_ID, ids[i], NULL, 0);
+		assert_int_equal(receive(&rig, TFE_DIALECT_GET_CONN_ID, TFE_DIALECT_REPLY), ids[i]);
 		check_traffic(&rig);
 	}
 	/* Another's id is not believed. */
-	send_wire(&rig, GET_CONN_ID, ids[0], NULL, 0);
+	send_wire(&rig, TFE_DIALECT_GET_CONN_ID, ids[0], NULL, 0);
 	wait_closed(&rig);
 	rig_fini(&rig);
 }
@@ -147,7 +118,7 @@ test_off(void **state)
 	struct rig rig;
 
 	rig_open(&rig, &off, *state, 0, NULL);
-	send_wire(&rig, GET_CONN_ID, ANONYMOUS, NULL, 0);
+	send_wire(&rig, TFE_DIALECT_GET_CONN_ID, TFE_DIALECT_ANONYMOUS, NULL, 0);
 	wait_closed(&rig);
 	rig_fini(&rig);
 }
@@ -183,7 +154,8 @@ test_dev_info(void **state)
 		if (cases[i].late)
 			assert_int_equal(tfe_dev_start_rings(&rig.dev), 0);
 		memcpy(info, &cases[i].virtio_id, sizeof(cases[i].virtio_id));
-		send_wire(&rig, SET_DEV_INFO, ANONYMOUS, info, sizeof(info));
+		send_wire(&rig, TFE_DIALECT_SET_DEV_INFO, TFE_DIALECT_ANONYMOUS, info,
+				sizeof(info));
 		if (cases[i].good)
 			assert_true(get_conn_id(&rig) > 0);
 		else
@@ -202,22 +174,22 @@ test_peer_connection(void **state)
 
 	rig_open(&rig, &plain, *state, 0, NULL);
 	check_traffic(&rig);
-	assert_int_equal(set_peer(&rig, PEER_INIT), 0);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_INIT), 0);
 	check_traffic(&rig);
-	assert_int_equal(set_peer(&rig, PEER_OFF), 0);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_OFF), 0);
 	rig_wait_link(&rig, false);
 	tfe_frame_build(frame, sizeof(frame), 1, 1);
 	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, frame, sizeof(frame)), 0);
 	assert_int_equal(rte_eth_rx_burst(rig.port, 0, &m, 1), 0);
 	/* Rings are enabled independently of it. */
 	assert_int_equal(tfe_dev_enable(&rig.dev, false), 0);
-	assert_int_equal(set_peer(&rig, PEER_ON), 0);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_ON), 0);
 	rig_wait_link(&rig, false);
-	assert_int_equal(set_peer(&rig, PEER_OFF), 0);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_OFF), 0);
 	assert_int_equal(tfe_dev_enable(&rig.dev, true), 0);
 	assert_int_equal(get_conn_id(&rig) > 0, true);
 	rig_wait_link(&rig, false);
-	assert_int_equal(set_peer(&rig, PEER_ON), 0);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_ON), 0);
 	rig_wait_link(&rig, true);
 	/* What was sent in the meantime has waited. */
 	rig_rx(&rig, 0, &m, 1);
@@ -225,7 +197,8 @@ test_peer_connection(void **state)
 	rte_pktmbuf_free(m);
 	check_traffic(&rig);
 	/* A state that there is not. */
-	send_wire(&rig, SET_PEER_CONNECTION, ANONYMOUS, &(uint64_t){ 3 }, sizeof(uint64_t));
+	send_wire(&rig, TFE_DIALECT_SET_PEER_CONNECTION, TFE_DIALECT_ANONYMOUS, &(uint64_t){ 3 },
+			sizeof(uint64_t));
 	wait_closed(&rig);
 	rig_fini(&rig);
 }
@@ -237,17 +210,17 @@ test_port_says(void **state)
 	struct rig rig;
 
 	rig_open(&rig, &plain, *state, 0, NULL);
-	assert_int_equal(set_peer(&rig, PEER_ON), 0);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_ON), 0);
 	assert_int_equal(rte_eth_dev_set_link_down(rig.port), 0);
-	assert_int_equal(receive(&rig, SET_PEER_CONNECTION, 0), PEER_OFF);
-	assert_int_equal(set_peer(&rig, PEER_ON), 1);
+	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_OFF);
+	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_ON), 1);
 	assert_int_equal(rte_eth_dev_set_link_up(rig.port), 0);
-	assert_int_equal(receive(&rig, SET_PEER_CONNECTION, 0), PEER_ON);
+	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_ON);
 	check_traffic(&rig);
 	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
-	assert_int_equal(receive(&rig, SET_PEER_CONNECTION, 0), PEER_OFF);
+	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_OFF);
 	assert_int_equal(rte_eth_dev_start(rig.port), 0);
-	assert_int_equal(receive(&rig, SET_PEER_CONNECTION, 0), PEER_ON);
+	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_ON);
 	check_traffic(&rig);
 	rig_fini(&rig);
 }
