@@ -449,6 +449,25 @@ test_refused_miss_is_asked_again_when_something_changed(void **state)
 	assert_int_equal(take(peer, &nb_segs), 1);
 }
 
+/* The two come by different channels, and nobody knows which one is read first. */
+static void
+test_refusal_that_a_change_has_overtaken(void **state)
+{
+	struct session_peer *peer = *state;
+	uint64_t buffer = IOVA + BUFFER_PAGE * PAGE;
+	struct vhost_iotlb_msg miss = { .iova = 0 };
+	unsigned int nb_segs;
+
+	begin_up(peer);
+	offer(peer, buffer, 100);
+	assert_int_equal(take(peer, &nb_segs), 0);
+	assert_true(read_miss(peer, &miss));
+	invalidate(peer, buffer + 4 * PAGE, PAGE);
+	answer(peer, 1);
+	serve_miss(peer, buffer, VHOST_ACCESS_RO);
+	assert_int_equal(take(peer, &nb_segs), 1);
+}
+
 static void
 test_front_end_that_never_answers(void **state)
 {
@@ -686,6 +705,7 @@ static const struct CMUnitTest tests[] = {
 	IOTLB_TEST(test_buffer_is_asked_for_and_nothing_is_lost),
 	IOTLB_TEST(test_wrong_permission_is_no_translation),
 	IOTLB_TEST(test_refused_miss_is_asked_again_when_something_changed),
+	IOTLB_TEST(test_refusal_that_a_change_has_overtaken),
 	IOTLB_TEST(test_front_end_that_never_answers),
 	IOTLB_TEST(test_misses_are_asked_anew_on_another_channel),
 	IOTLB_TEST(test_invalidation_takes_buffers_back),

@@ -14,7 +14,7 @@
  *
  * @param[in,out] len Bytes wanted, at least 1; set to those that are contiguous.
  * @param perm	VHOST_ACCESS_*: what is to be done there.
- * @return 0; -EPROTO with the ring broken: it is nowhere; -EAGAIN: that is not known, and was asked.
+ * @return 0; -EPROTO with the ring broken: it is nowhere; -EAGAIN: that is not known, was asked.
  */
 static int
 locate(struct vhost_pci_vring *vr, uint64_t addr, uint32_t *len, uint8_t perm, uint8_t **va)

@@ -196,6 +196,13 @@ session_iotlb_msg(struct vhost_pci_session *session, struct vhost_pci_msg *msg,
 	}
 }
 
+/** How often the IOTLB has changed. */
+static uint64_t
+nb_changes(const struct vhost_pci_session *session)
+{
+	return session->stats.iotlb_updates + session->stats.iotlb_invalidates;
+}
+
 bool
 session_iotlb_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg)
 {
@@ -217,6 +224,7 @@ session_iotlb_next(struct vhost_pci_session *session, struct vhost_pci_msg *msg)
 			},
 		};
 		vhost_pci_store_relaxed(&miss->state, VHOST_PCI_MISS_SENT);
+		session->iotlb_changes = nb_changes(session);
 		return true;
 	}
 	return false;
@@ -240,7 +248,10 @@ session_iotlb_answered(struct vhost_pci_session *session, bool refused)
 	if (!refused)
 		return;
 	session->stats.iotlb_refused++;
-	move_misses(session, VHOST_PCI_MISS_SENT, VHOST_PCI_MISS_REFUSED);
+	/* What has changed may have overtaken the refusal: the two come by different channels. */
+	move_misses(session, VHOST_PCI_MISS_SENT,
+			nb_changes(session) != session->iotlb_changes ? VHOST_PCI_MISS_POSTED
+								      : VHOST_PCI_MISS_REFUSED);
 }
 
 void

@@ -93,6 +93,7 @@ struct vhost_pci_session {
 	uint64_t protocol_features;
 	struct vhost_pci_mem *mem;     /**< NULL: not known. */
 	struct vhost_pci_iotlb *iotlb; /**< Owned for life; NULL: not offered. */
+	uint64_t iotlb_changes;        /**< How often it had changed at the last miss sent. */
 	struct session_log log;
 	struct session_inflight inflight;
 	struct session_postcopy postcopy;

@@ -134,7 +134,7 @@ struct vhost_pci_vring_stats {
 	uint64_t notifications; /**< Calls sent to the front-end. */
 	uint64_t discarded;     /**< Chains taken and thrown away in VHOST_PCI_VRING_DISCARD. */
 	uint64_t log_beyond;    /**< Writes that could not be logged: the log is too short. */
-	uint64_t iotlb_misses;  /**< Translations that were asked for. */
+	uint64_t iotlb_misses;  /**< Translations that were missing. */
 };
 
 /** One vring. Fields are grouped by the thread that owns them. */
