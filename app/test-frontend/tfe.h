@@ -48,6 +48,7 @@
 #include "tfe_dialect.h"
 #include "tfe_frame.h"
 #include "tfe_gen.h"
+#include "tfe_iommu.h"
 #include "tfe_mem.h"
 #include "tfe_net.h"
 #include "tfe_req.h"

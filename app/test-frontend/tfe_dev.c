@@ -25,15 +25,24 @@ tfe_dev_init(struct tfe_dev *dev, const struct tfe_dev_conf *conf)
 
 	memset(dev, 0, sizeof(*dev));
 	tfe_conn_init(&dev->conn);
+	tfe_conn_init(&dev->channel);
 	tfe_mem_init(&dev->mem);
 	ret = check_conf(conf);
 	if (ret < 0)
 		return ret;
 	dev->conf = *conf;
 	dev->conn.timeout_ms = conf->timeout_ms;
+	dev->channel.timeout_ms = conf->timeout_ms;
+	if (conf->iommu) {
+		dev->conf.required_features |= TFE_BIT(VIRTIO_F_ACCESS_PLATFORM);
+		dev->conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_REPLY_ACK) |
+				TFE_BIT(TFE_VU_PROTOCOL_F_BACKEND_REQ);
+	}
 	if (conf->mem_bytes == 0)
 		return 0;
-	return tfe_mem_create(&dev->mem, conf->mem_bytes, conf->mem_flags);
+	ret = tfe_mem_create(&dev->mem, conf->mem_bytes, conf->mem_flags);
+	dev->mem.iommu = conf->iommu;
+	return ret;
 }
 
 int
@@ -143,6 +152,10 @@ tfe_dev_negotiate(struct tfe_dev *dev)
 		ret = tfe_req_set_features(&dev->conn, dev->features);
 	if (ret == 0)
 		ret = features_ok(dev);
+	if (ret == 0 && dev->conf.iommu) {
+		tfe_conn_disconnect(&dev->channel);
+		ret = tfe_conn_open_channel(&dev->conn, &dev->channel);
+	}
 	return ret;
 }
 
@@ -263,6 +276,7 @@ void
 tfe_dev_close(struct tfe_dev *dev)
 {
 	tfe_conn_close(&dev->conn);
+	tfe_conn_close(&dev->channel);
 	for (unsigned int i = 0; i < dev->nb_rings; i++)
 		tfe_ring_fini(&dev->rings[i]);
 	free(dev->rings);

@@ -53,7 +53,8 @@ struct tfe_dev_conf {
 	unsigned int mem_flags; /**< TFE_MEM_* */
 	bool mem_slots;         /**< ADD_MEM_REG rather than SET_MEM_TABLE */
 	bool polling;           /**< no call eventfds */
-	bool need_reply;        /**< ask for an answer to every message once REPLY_ACK is on */
+	bool iommu;      /**< behind a vIOMMU: see tfe_iommu.h; what it needs is negotiated */
+	bool need_reply; /**< ask for an answer to every message once REPLY_ACK is on */
 };
 
 /** Defaults: client, one pair of 256, modern, 64 MiB sealed against shrinking. */
@@ -70,6 +71,7 @@ struct tfe_dev_conf {
 struct tfe_dev {
 	struct tfe_dev_conf conf;
 	struct tfe_conn conn;
+	struct tfe_conn channel; /**< with iommu: the back-end's requests */
 	struct tfe_mem mem;
 	struct tfe_ring *rings; /**< nb_rings, in vring order */
 	unsigned int nb_rings;

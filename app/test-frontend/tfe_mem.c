@@ -22,6 +22,7 @@ void
 tfe_mem_init(struct tfe_mem *mem)
 {
 	mem->nb_regions = 0;
+	mem->iommu = false;
 }
 
 static int
@@ -155,7 +156,8 @@ tfe_mem_alloc(struct tfe_mem *mem, unsigned int region, uint64_t size_bytes, uin
 	struct tfe_region *r;
 	uint64_t start;
 
-	if (region >= mem->nb_regions || align == 0 || (align & (align - 1)) != 0)
+	if (region >= mem->nb_regions || (mem->iommu && region != 0) || align == 0 ||
+			(align & (align - 1)) != 0)
 		return -EINVAL;
 	r = &mem->regions[region];
 	start = (r->used_bytes + align - 1) & ~(align - 1);
@@ -168,6 +170,10 @@ tfe_mem_alloc(struct tfe_mem *mem, unsigned int region, uint64_t size_bytes, uin
 		.uva = r->uva + start,
 		.size_bytes = size_bytes,
 	};
+	if (mem->iommu) {
+		buf->gpa = TFE_MEM_IOVA + start;
+		buf->uva = TFE_MEM_IOVA + start;
+	}
 	memset(buf->va, 0, size_bytes);
 	return 0;
 }

@@ -37,6 +37,9 @@
 #define TFE_MEM_UVA    UINT64_C(0x600000000000)
 #define TFE_MEM_OFFSET UINT64_C(0x200000)
 
+/** Where region 0 is to a device behind a vIOMMU. */
+#define TFE_MEM_IOVA UINT64_C(0xff0012300000)
+
 /** What a region shall be. */
 struct tfe_region_conf {
 	uint64_t gpa;
@@ -60,6 +63,7 @@ struct tfe_region {
 
 /** A memory. */
 struct tfe_mem {
+	bool iommu; /**< all that is allocated, from region 0, has an iova for both gpa and uva */
 	unsigned int nb_regions;
 	struct tfe_region regions[TFE_MEM_REGIONS];
 };
