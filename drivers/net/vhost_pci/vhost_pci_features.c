@@ -26,7 +26,8 @@
  *	kind (RTE_MBUF_F_TX_UDP_SEG is fragmentation, that is UFO).
  * VIRTIO_NET_F_RSS, HASH_REPORT, GUEST_HDRLEN, RSC_EXT, NOTF_COAL: not implemented.
  * VIRTIO_F_NOTIFY_ON_EMPTY: legacy; calls are suppressed or not without regard to an empty ring.
- * VIRTIO_F_ACCESS_PLATFORM: needs the IOTLB messages, which the session does not have yet.
+ * VIRTIO_F_ACCESS_PLATFORM: on request (iommu=1), for each address is then translated on its own,
+ *	and no packet lent.
  * VIRTIO_F_ORDER_PLATFORM: all accesses are a processor's to coherent memory, for which the
  *	barriers between processors are enough; it would only make drivers use costlier ones.
  * VIRTIO_F_SR_IOV, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_NOTIF_CONFIG_DATA: of other transports.
@@ -68,6 +69,8 @@ vhost_pci_features(const struct vhost_pci_port_config *config)
 
 	if (config->tso)
 		features |= FEATURES_HOST_TSO;
+	if (config->iommu)
+		features |= VHOST_PCI_FEATURE(F_ACCESS_PLATFORM);
 	if (config->packed)
 		features |= VHOST_PCI_FEATURE(F_RING_PACKED);
 	if (config->dirty_log)

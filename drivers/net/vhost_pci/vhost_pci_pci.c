@@ -37,6 +37,7 @@
 #define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
 #define ARG_MAC             "mac"
 #define ARG_WRITEBACK       "writeback"
+#define ARG_IOMMU           "iommu"
 #define ARG_CONFIG          "config"
 #define ARG_GUEST_MAC       "guest-mac"
 #define ARG_POSTCOPY        "postcopy"
@@ -61,6 +62,7 @@ static const char *const valid_args[] = {
 	ARG_LEGACY_OL_FLAGS,
 	ARG_MAC,
 	ARG_WRITEBACK,
+	ARG_IOMMU,
 	ARG_CONFIG,
 	ARG_GUEST_MAC,
 	ARG_POSTCOPY,
@@ -116,6 +118,7 @@ parse_arg(const char *key, const char *value, void *opaque)
 		{ ARG_PACKED, &config->packed },
 		{ ARG_LEGACY_OL_FLAGS, &config->legacy_ol_flags },
 		{ ARG_WRITEBACK, &args->writeback },
+		{ ARG_IOMMU, &config->iommu },
 		{ ARG_CONFIG, &config->config },
 	};
 	unsigned int i;
@@ -446,5 +449,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vhost_pci,
 		ARG_QUEUES "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
 			   "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
 			   "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
-			   "=<addr> " ARG_WRITEBACK "=<0|1> " ARG_CONFIG "=<0|1> " ARG_GUEST_MAC
-			   "=<addr>");
+			   "=<addr> " ARG_WRITEBACK "=<0|1> " ARG_IOMMU "=<0|1> " ARG_CONFIG
+			   "=<0|1> " ARG_GUEST_MAC "=<addr>");

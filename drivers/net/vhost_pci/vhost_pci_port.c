@@ -324,7 +324,22 @@ on_channel_changed(void *opaque, int fd)
 	vhost_pci_inband_watch_channel(opaque, fd);
 }
 
+static void
+on_look_again(void *opaque, const struct vhost_pci_vring *vr)
+{
+	struct vhost_pci_port *port = opaque;
+	uint16_t queue_id = (uint16_t)(vr->index / 2);
+
+	if (vr->index % 2 == 0)
+		return;
+	vhost_pci_unread_look_again(port, queue_id);
+	/* The driver has kicked before, and need not do so again. */
+	if (port->rxq[queue_id] != NULL)
+		port->rxq[queue_id]->intr.changed = true;
+}
+
 static const struct vhost_pci_session_ops session_ops = {
+	.look_again = on_look_again,
 	.ready_changed = on_ready_changed,
 	.vring_changed = on_vring_changed,
 	.set_mtu = on_set_mtu,

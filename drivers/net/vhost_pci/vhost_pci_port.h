@@ -65,6 +65,7 @@ struct vhost_pci_port_config {
 	bool inflight;        /**< Front-ends may have chains under way written down. */
 	bool removable;       /**< The device may be taken away while it is in use. */
 	bool dialect;         /**< The vhost-pci extension may be spoken; sockets only. */
+	bool iommu;           /**< Front-ends' guests may be behind a vIOMMU. */
 	bool require_seals;   /**< Refuse memory whose file can be cut short. */
 	bool inband;          /**< Notifications may be messages. */
 	bool config;          /**< Front-ends may leave the configuration space to the port. */

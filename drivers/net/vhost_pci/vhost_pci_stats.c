@@ -59,6 +59,7 @@ static const struct xstat txq_xstats[] = {
 static const struct xstat vring_xstats[] = {
 	{ "guest_notifications", offsetof(struct vhost_pci_vring_stats, notifications) },
 	{ "discarded_packets", offsetof(struct vhost_pci_vring_stats, discarded) },
+	{ "iotlb_misses", offsetof(struct vhost_pci_vring_stats, iotlb_misses) },
 };
 
 /** What an Rx queue's vring is at the moment: no reset changes it. */
@@ -74,6 +75,10 @@ static const struct xstat session_xstats[] = {
 	{ "frontend_broken_vrings", offsetof(struct vhost_pci_session_stats, broken_vrings) },
 	{ "frontend_lost_memory", offsetof(struct vhost_pci_session_stats, lost_memory) },
 	{ "frontend_sessions", offsetof(struct vhost_pci_session_stats, connections) },
+	{ "frontend_iotlb_updates", offsetof(struct vhost_pci_session_stats, iotlb_updates) },
+	{ "frontend_iotlb_invalidates",
+			offsetof(struct vhost_pci_session_stats, iotlb_invalidates) },
+	{ "frontend_iotlb_refused", offsetof(struct vhost_pci_session_stats, iotlb_refused) },
 };
 
 static const struct xstat port_xstats[] = {

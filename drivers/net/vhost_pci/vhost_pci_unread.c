@@ -42,7 +42,9 @@ discard(struct vhost_pci_port *port, struct vhost_pci_vring *vr)
 	vhost_pci_ring_ask_kick(vr, true);
 	/* Partner: the driver makes a chain available, then looks whether a kick is wanted. */
 	vhost_pci_fence_full();
-	more = vhost_pci_ring_nb_avail(vr, 1) > 0;
+	/* What misses a translation is looked at again when that has come. */
+	more = vhost_pci_ring_nb_avail(vr, 1) > 0 &&
+			vhost_pci_load_relaxed(&vr->miss.state) == VHOST_PCI_MISS_NONE;
 	vhost_pci_vring_leave(vr);
 	port->stats.unread += nb;
 	return more;
@@ -63,6 +65,13 @@ unread_event(struct vhost_pci_port *port)
 		if (port->unread_kick[i] >= 0)
 			more |= discard(port, vhost_pci_session_vring(port->session, 2u * i + 1));
 	if (more)
+		look_again(port);
+}
+
+void
+vhost_pci_unread_look_again(struct vhost_pci_port *port, uint16_t queue_id)
+{
+	if (port->unread_kick[queue_id] >= 0)
 		look_again(port);
 }
 

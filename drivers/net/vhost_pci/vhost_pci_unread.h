@@ -27,4 +27,7 @@ void vhost_pci_unread_fini(struct vhost_pci_port *port);
  */
 void vhost_pci_unread_bind(struct vhost_pci_port *port, uint16_t queue_id);
 
+/** A vring that could not be emptied now can. Port locked. */
+void vhost_pci_unread_look_again(struct vhost_pci_port *port, uint16_t queue_id);
+
 #endif /* VHOST_PCI_UNREAD_H */

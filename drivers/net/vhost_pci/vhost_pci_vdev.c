@@ -40,6 +40,7 @@
 #define ARG_STATIC_PORTS    "static-ports"
 #define ARG_CLIENT_PORT     "client-port"
 #define ARG_INBAND          "inband"
+#define ARG_IOMMU           "iommu"
 #define ARG_CONFIG          "config"
 #define ARG_GUEST_MAC       "guest-mac"
 
@@ -80,6 +81,7 @@ static const char *const valid_args[] = {
 	ARG_CLIENT_PORT,
 	ARG_REQUIRE_SEALS,
 	ARG_INBAND,
+	ARG_IOMMU,
 	ARG_CONFIG,
 	ARG_GUEST_MAC,
 	ARG_POSTCOPY,
@@ -167,6 +169,7 @@ find_switch(struct vdev_args *args, const char *key, bool **flag)
 		{ ARG_LEGACY_OL_FLAGS, &config->legacy_ol_flags },
 		{ ARG_REQUIRE_SEALS, &config->require_seals },
 		{ ARG_INBAND, &config->inband },
+		{ ARG_IOMMU, &config->iommu },
 		{ ARG_CONFIG, &config->config },
 		{ ARG_POSTCOPY, &config->postcopy },
 	};
@@ -457,5 +460,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 			  "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
 			  "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI " " ARG_MAX_CLIENTS
 			  "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
-			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_CONFIG "=<0|1> " ARG_POSTCOPY
-			  "=<0|1> " ARG_GUEST_MAC "=<addr>");
+			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_IOMMU "=<0|1> " ARG_CONFIG
+			  "=<0|1> " ARG_POSTCOPY "=<0|1> " ARG_GUEST_MAC "=<addr>");
