@@ -430,7 +430,7 @@ test_a_lost_front_end_lets_faults_go(void **state)
 	struct reader reader;
 
 	add_memory(&traveller);
-	/* The reader is no ring that would be waited for: it has the memory as a lent packet has. */
+	/* No ring, which would be waited for: it has the memory as a lent packet has. */
 	mapping = vhost_pci_mapping_get(vhost_pci_session_mem(peer->session)->region[0].mapping);
 	start_reader(&reader, &traveller);
 	vhost_pci_session_reset(peer->session);
