@@ -339,24 +339,98 @@ test_kick_of_a_ring_that_breaks_is_answered(void **state)
 	assert_false(peer->ready);
 }
 
+/** The chain that the driver of vring 1 is to kick for next. */
+static uint16_t
+avail_event(const struct session_peer *peer)
+{
+	struct vring_used *used = (void *)(peer->memory + PEER_RING_BYTES + PEER_USED);
+	const uint16_t *event = (const uint16_t *)(void *)&used->ring[PEER_RING_SIZE];
+
+	return *event;
+}
+
 static void
 test_kicks_are_wanted_for_each_packet(void **state)
 {
 	struct session_peer *peer = *state;
-	struct vring_used *used = (void *)(peer->memory + PEER_RING_BYTES + PEER_USED);
-	uint16_t *event = (uint16_t *)(void *)&used->ring[PEER_RING_SIZE];
 	unsigned int i;
 
 	up(peer, MODERN | EVENT);
 	vhost_pci_ring_ask_kick(peer_vring(peer, 1), false);
 	for (i = 0; i < 5; i++) {
-		assert_int_equal(*event, i);
+		assert_int_equal(avail_event(peer), i);
 		offer_packet(peer);
 		assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY),
 				VHOST_PCI_SESSION_LATER);
 		poll_ring(peer);
 		answer_kick(peer, 1);
 	}
+}
+
+/* The driver does not kick for what it has offered already: it would never kick again. */
+static void
+test_kicks_are_wanted_after_one_is_given_up(void **state)
+{
+	struct session_peer *peer = *state;
+	unsigned int i;
+
+	up(peer, MODERN | EVENT);
+	vhost_pci_ring_ask_kick(peer_vring(peer, 1), false);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(avail_event(peer), i);
+		offer_packet(peer);
+		assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY),
+				VHOST_PCI_SESSION_LATER);
+		vhost_pci_session_late_reply(peer->session, &peer->reply);
+	}
+	/* Nor is it to be asked for less where the ring is paused for something else. */
+	assert_int_equal(avail_event(peer), 3);
+	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, 1, peer->call[1]), 0);
+	vhost_pci_ring_ask_kick(peer_vring(peer, 1), false);
+	assert_int_equal(avail_event(peer), 3);
+	poll_ring(peer);
+	assert_int_equal(peer_vring(peer, 1)->used_idx, 3);
+}
+
+/* Nobody has kicked for what came while the event was one that had been passed. */
+static void
+test_packet_before_kicks_are_wanted_again_wakes(void **state)
+{
+	struct session_peer *peer = *state;
+	int fd;
+
+	up(peer, MODERN | EVENT);
+	fd = peer_vring(peer, 1)->kick_fd;
+	vhost_pci_ring_ask_kick(peer_vring(peer, 1), false);
+	offer_packet(peer);
+	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
+	poll_ring(peer);
+	test_eventfd_read(fd);
+	offer_packet(peer);
+	answer_kick(peer, 1);
+	assert_int_equal(avail_event(peer), 2);
+	assert_int_equal(test_eventfd_read(fd), 1);
+	/* And nobody is woken for nothing. */
+	poll_ring(peer);
+	assert_int_equal(send_kick(peer, 1, VHOST_USER_NEED_REPLY), VHOST_PCI_SESSION_LATER);
+	test_eventfd_read(fd);
+	answer_kick(peer, 1);
+	assert_int_equal(avail_event(peer), 2);
+	assert_int_equal(test_eventfd_read(fd), 0);
+}
+
+/* An index that no driver has is not followed. */
+static void
+test_kicks_are_wanted_whatever_the_index(void **state)
+{
+	struct session_peer *peer = *state;
+	struct vring_avail *avail = (void *)(peer->memory + PEER_RING_BYTES + PEER_AVAIL);
+
+	up(peer, MODERN | EVENT);
+	avail->idx = PEER_RING_SIZE + 1;
+	vhost_pci_ring_ask_kick(peer_vring(peer, 1), false);
+	assert_int_equal(avail_event(peer), 0);
+	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
 }
 
 static void
@@ -525,6 +599,9 @@ static const struct CMUnitTest tests[] = {
 	INBAND_TEST(test_kick_of_a_ring_that_nobody_polls_is_given_up),
 	INBAND_TEST(test_kick_of_a_ring_that_breaks_is_answered),
 	INBAND_TEST(test_kicks_are_wanted_for_each_packet),
+	INBAND_TEST(test_kicks_are_wanted_after_one_is_given_up),
+	INBAND_TEST(test_packet_before_kicks_are_wanted_again_wakes),
+	INBAND_TEST(test_kicks_are_wanted_whatever_the_index),
 	INBAND_TEST(test_call_is_a_message),
 	INBAND_TEST(test_data_path_goes_on_while_a_call_is_not_answered),
 	INBAND_TEST(test_calls_go_before_the_answer_to_a_kick),

@@ -171,7 +171,8 @@ vhost_pci_ring_end(struct vhost_pci_vring *vr, const unsigned int kind)
 void vhost_pci_ring_call_anew(struct vhost_pci_vring *vr);
 
 /**
- * Ask the driver for a kick with the next chain, or not to kick (interrupts or polling).
+ * Ask the driver for a kick with the next chain, or not to kick (interrupts or polling). Where
+ * kicks are always wanted, it is the next one beyond what is available.
  *
  * After turning it on the caller passes vhost_pci_fence_full() and looks for chains once more.
  */
@@ -185,6 +186,8 @@ vhost_pci_ring_ask_kick(struct vhost_pci_vring *vr, bool on)
 		return;
 	if (vr->is_packed)
 		vhost_pci_packed_ask_kick(vr, on);
+	else if (vr->kick_always)
+		vhost_pci_split_ask_kick_beyond(vr);
 	else
 		vhost_pci_split_ask_kick(vr, on);
 	if (vr->dirty.log != NULL)

@@ -100,7 +100,7 @@ is_pending(const struct vhost_pci_session *session, const struct session_kick *k
 
 /**
  * End what a kick has begun: the burst that took the last chain is over, and with it the call;
- * and the next chain is to be kicked for again.
+ * and the next chain is to be kicked for again, also where the kick is given up.
  */
 static void
 settle(struct vhost_pci_session *session, struct vhost_pci_vring *vr)

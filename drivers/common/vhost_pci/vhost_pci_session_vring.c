@@ -106,6 +106,22 @@ session_ring_resume(struct vhost_pci_session *session, struct vhost_pci_vring *v
 	vhost_pci_vring_resume(vr, vr->held ? VHOST_PCI_VRING_OFF : ring->mode);
 }
 
+/**
+ * Ask for kicks once more, and make up for those of chains that came before. Where not all of
+ * them are wanted there is nothing to make up for: who waits asks itself, and then looks.
+ */
+static void
+ask_again(struct vhost_pci_vring *vr)
+{
+	vhost_pci_ring_ask_kick(vr, vr->notify_peer);
+	if (!vr->kick_always)
+		return;
+	/* Partner: the driver makes a chain available, then looks whether a kick is wanted. */
+	vhost_pci_fence_full();
+	if (vhost_pci_ring_look(vr, 1) > 0)
+		vhost_pci_notify_fd_signal(vr->kick_fd, VHOST_PCI_NOTIFY_WRITE);
+}
+
 void
 session_ring_open(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 {
@@ -116,7 +132,7 @@ session_ring_open(struct vhost_pci_session *session, struct vhost_pci_vring *vr)
 	if (vr->held || vhost_pci_load_relaxed(&vr->error) != VHOST_PCI_VRING_OK)
 		mode = VHOST_PCI_VRING_OFF;
 	if (mode != VHOST_PCI_VRING_OFF)
-		vhost_pci_ring_ask_kick(vr, vr->notify_peer);
+		ask_again(vr);
 	call_if_due(ring, vr);
 	vhost_pci_vring_resume(vr, mode);
 }

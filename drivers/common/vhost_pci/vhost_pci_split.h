@@ -146,6 +146,31 @@ vhost_pci_split_ask_kick(struct vhost_pci_vring *vr, bool on)
 	vhost_pci_store_relaxed(vhost_pci_split_avail_event(vr), vr->kick_event);
 }
 
+/**
+ * Ask for a kick with the first chain that is not available yet, whoever is to take those that
+ * are: the driver passes an event only once.
+ *
+ * Ends after a queue size of rounds at most: each finds more than the one before.
+ */
+static inline void
+vhost_pci_split_ask_kick_beyond(struct vhost_pci_vring *vr)
+{
+	uint16_t nb = 0, nb_asked;
+
+	vhost_pci_split_ask_kick(vr, true);
+	if (!vr->event_idx)
+		return;
+	do {
+		nb_asked = nb;
+		vr->kick_event = (uint16_t)(vr->avail_idx + nb_asked);
+		vhost_pci_store_relaxed(vhost_pci_split_avail_event(vr), vr->kick_event);
+		/* Partner: the driver's fence between avail idx and its load of the event. */
+		vhost_pci_fence_full();
+		nb = (uint16_t)(vhost_pci_load_relaxed(&vr->split.avail->idx) - vr->avail_idx);
+		/* What no driver does is the polling thread's to find. */
+	} while (nb > nb_asked && nb <= vr->size);
+}
+
 /** See vhost_pci_ring_flush(). */
 VHOST_PCI_ALWAYS_INLINE void
 vhost_pci_split_flush(struct vhost_pci_vring *vr)
