@@ -3,7 +3,9 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,6 +31,23 @@ notify_signal(int fd)
 						      : VHOST_PCI_NOTIFY_WRITE);
 }
 
+/*
+ * Take from a file whose reads know no flags: a pipe, whose open file is our own, or, before Linux
+ * 5.8, an eventfd. Its owner may empty that between the two calls and have the read wait.
+ */
+static ssize_t
+notify_read(int fd, void *bytes, size_t nb_bytes)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int nb = poll(&pfd, 1, 0);
+
+	if (nb > 0)
+		return read(fd, bytes, nb_bytes);
+	if (nb == 0)
+		errno = EAGAIN;
+	return -1;
+}
+
 int
 notify_take(int fd)
 {
@@ -37,8 +56,12 @@ notify_take(int fd)
 	ssize_t nb;
 
 	nb = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-	if (nb < 0 && (errno == EOPNOTSUPP || errno == ESPIPE))
-		nb = read(fd, bytes, sizeof(bytes));
+	/* Not every kernel, nor each file, can promise not to wait. */
+	if (nb < 0 && errno != EAGAIN && errno != EINTR) {
+		nb = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (nb < 0 && errno == ENOTSOCK)
+			nb = notify_read(fd, bytes, sizeof(bytes));
+	}
 	if (nb == 0)
 		return -EPIPE;
 	if (nb < 0)

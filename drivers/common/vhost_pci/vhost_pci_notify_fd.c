@@ -187,6 +187,8 @@ vhost_pci_notify_eventfd_signal(int fd)
 
 	if (signaller.usable)
 		return submit_signal(fd);
+	if (vhost_pci_peer_fd_is_unix(fd))
+		return -EINVAL;
 	/* The next best: between the two a peer may still fill it and have the write wait. */
 	if (poll(&writable, 1, 0) != 1 || (writable.revents & POLLOUT) == 0)
 		return 0;
