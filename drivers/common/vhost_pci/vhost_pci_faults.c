@@ -39,7 +39,7 @@ struct vhost_pci_faults {
 	pthread_mutex_t lock;
 	unsigned int refcnt; /**< The session's, and one of each range. */
 	bool let_go;
-	LIST_HEAD(, vhost_pci_faults_range) ranges;
+	LIST_HEAD(vhost_pci_faults_list, vhost_pci_faults_range) ranges;
 };
 
 static void
