@@ -141,8 +141,8 @@ vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch,
 	if (batch->is_last)
 		return 0;
 	while (nb < max) {
-		if (vhost_pci_likely(
-				    max - nb >= group.size && vr->size - walk.slot >= group.size)) {
+		if (vhost_pci_likely(group.take != NULL && max - nb >= group.size &&
+				    vr->size - walk.slot >= group.size)) {
 			plain = group.take(&vr->packed.desc[walk.slot], walk.flags, cache, batch,
 					nb);
 			nb += plain;

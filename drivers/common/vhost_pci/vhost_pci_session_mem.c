@@ -152,14 +152,14 @@ replace_mem(struct vhost_pci_session *session, const struct vhost_pci_mem_region
 /** "this message replies with the bases of the memory mapped regions", all else as it was sent. */
 static int
 reply_bases(const struct vhost_pci_msg *msg, const struct vhost_pci_mem_region *regions,
-		struct vhost_pci_msg *reply)
+		unsigned int nb_regions, struct vhost_pci_msg *reply)
 {
 	struct vhost_user_mem_table *table = &reply->payload.mem_table;
 	unsigned int i;
 
 	vhost_pci_codec_make_reply(reply, msg->hdr.request, msg->hdr.size);
 	memcpy(reply->payload.bytes, msg->payload.bytes, msg->hdr.size);
-	for (i = 0; i < table->nb_regions; i++)
+	for (i = 0; i < nb_regions; i++)
 		table->region[i].uva = (uintptr_t)regions[i].va;
 	return 1;
 }
@@ -198,7 +198,7 @@ session_set_mem_table(struct vhost_pci_session *session, struct vhost_pci_msg *m
 	if (ret == 0)
 		ret = replace_mem(session, regions, nb_mapped, !listening);
 	if (ret == 0 && listening)
-		ret = reply_bases(msg, regions, reply);
+		ret = reply_bases(msg, regions, nb_mapped, reply);
 	/* The table has references of its own. */
 	while (nb_mapped > 0)
 		vhost_pci_mapping_put(regions[--nb_mapped].mapping);
