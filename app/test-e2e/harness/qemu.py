@@ -27,6 +27,8 @@ class Nic:
     #: Whether QEMU connects (and connects again), or waits to be connected to.
     server: bool = False
     queues: int = 1
+    #: Whether the guest is behind a vIOMMU, and does all its transfers through it.
+    viommu: bool = False
     #: Further properties of the device, such as {"csum": "off"}.
     properties: Dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -39,8 +41,13 @@ class Nic:
         if self.queues > 1:
             netdev += f",queues={self.queues}"
             device += ",mq=on"
+        viommu = []
+        if self.viommu:
+            # In caching mode, Linux unmaps each buffer at once rather than many at a time.
+            viommu = ["-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on"]
+            device += ",iommu_platform=on,ats=on,disable-legacy=on"
         device += "".join(f",{name}={value}" for name, value in self.properties.items())
-        return ["-chardev", f"socket,id=c0,path={path},{role}", "-netdev", netdev,
+        return [*viommu, "-chardev", f"socket,id=c0,path={path},{role}", "-netdev", netdev,
                 "-device", device]
 
 
@@ -97,7 +104,7 @@ class QemuGuest(Guest):
             "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
             # On a loaded machine the timer comes too late for the kernel's check of it.
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on "
-            "no_timer_check",
+            "no_timer_check" + (" intel_iommu=on iommu=nopt" if nic.viommu else ""),
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
             "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
             *nic.args(stage.path(nic.socket), mac),
