@@ -27,10 +27,10 @@ class Nic:
     #: Whether QEMU connects (and connects again), or waits to be connected to.
     server: bool = False
     queues: int = 1
-    #: Whether the guest is behind a vIOMMU, and does all its transfers through it.
-    viommu: bool = False
     #: Further properties of the device, such as {"csum": "off"}.
     properties: Dict[str, str] = dataclasses.field(default_factory=dict)
+    #: Whether the guest is behind a vIOMMU, and does all its transfers through it.
+    viommu: bool = False
 
     def args(self, path: str, mac: str) -> List[str]:
         """QEMU's arguments."""
