@@ -256,6 +256,11 @@ class Appliance(Guest):
         objects = self.qmp("qom-list", path="/machine/peripheral")
         return [entry["name"] for entry in objects if "vfio-user-pci" in entry["type"]]
 
+    def wait_request(self, timeout: float = 20) -> None:
+        """Wait until the kernel has asked for a device that it wants to remove."""
+        wait_until(lambda: self.try_run("dmesg | grep 'device request'")[0] == 0, timeout,
+                   "the kernel's request for a device", 0.2)
+
     def crashes(self) -> str:
         """What the kernel says of programs that have crashed."""
         return self.try_run("dmesg | grep -A 1 'fatal signal'")[1]
