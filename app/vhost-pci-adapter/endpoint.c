@@ -14,11 +14,10 @@
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
 
-/** Between two attempts to connect, or to accept when fds have run out. */
+/** Between two attempts to connect. */
 #define ENDPOINT_RETRY_MS 250u
 
 static void endpoint_connect(void *opaque);
-static void endpoint_accept(void *opaque);
 
 void
 endpoint_end_frontend(struct endpoint *endpoint, struct frontend *frontend, const char *reason)
@@ -187,30 +186,10 @@ endpoint_begin(struct endpoint *endpoint, int fd)
 	endpoint->peak = MAX(endpoint->peak, endpoint_nb_frontends(endpoint));
 }
 
-/* Fds have run out: look again later, since the socket stays ready. */
 static void
-endpoint_accept_again(void *opaque)
+endpoint_accept(void *opaque, int fd)
 {
-	struct endpoint *endpoint = opaque;
-
-	watch_stop(&endpoint->retry);
-	endpoint->watch_listen = watch_fd(endpoint->listen_fd, G_IO_IN, endpoint_accept, endpoint);
-}
-
-static void
-endpoint_accept(void *opaque)
-{
-	struct endpoint *endpoint = opaque;
-	int fd = vhost_pci_unix_accept(endpoint->listen_fd);
-
-	if (fd >= 0) {
-		endpoint_begin(endpoint, fd);
-	} else if (fd != -EAGAIN) {
-		vhost_pci_log(VHOST_PCI_LOG_ERR, "%s: can't accept a front-end: %s",
-				endpoint->config.name, strerror(-fd));
-		watch_stop(&endpoint->watch_listen);
-		endpoint->retry = watch_timer(ENDPOINT_RETRY_MS, endpoint_accept_again, endpoint);
-	}
+	endpoint_begin(opaque, fd);
 }
 
 static void
@@ -230,19 +209,19 @@ endpoint_connect(void *opaque)
 static int
 endpoint_open(struct endpoint *endpoint)
 {
+	int error;
+
 	if (endpoint->config.connect_path != NULL) {
 		endpoint_connect(endpoint);
 		return 0;
 	}
-	endpoint->listen_fd = vhost_pci_unix_listen(endpoint->config.listen_path);
-	if (endpoint->listen_fd < 0) {
+	error = listener_create(endpoint->config.listen_path, endpoint_accept, endpoint,
+			&endpoint->listener);
+	if (error < 0)
 		vhost_pci_log(VHOST_PCI_LOG_ERR, "%s: can't listen on %s: %s",
 				endpoint->config.name, endpoint->config.listen_path,
-				strerror(-endpoint->listen_fd));
-		return endpoint->listen_fd;
-	}
-	endpoint->watch_listen = watch_fd(endpoint->listen_fd, G_IO_IN, endpoint_accept, endpoint);
-	return 0;
+				strerror(-error));
+	return error;
 }
 
 static void
@@ -277,7 +256,6 @@ endpoint_create(const struct endpoint_config *config, const struct endpoint_plug
 	ep->plug = plug;
 	ep->opaque = opaque;
 	ep->created_at = g_get_monotonic_time();
-	ep->listen_fd = -1;
 	ep->waiting = g_ptr_array_new();
 	ep->adapters = g_ptr_array_new_with_free_func(endpoint_adapter_free);
 	if (config->peer_memory != NULL)
@@ -311,12 +289,8 @@ endpoint_destroy(struct endpoint *endpoint)
 {
 	if (endpoint == NULL)
 		return;
-	watch_stop(&endpoint->watch_listen);
+	listener_destroy(endpoint->listener);
 	watch_stop(&endpoint->retry);
-	if (endpoint->listen_fd >= 0) {
-		close(endpoint->listen_fd);
-		unlink(endpoint->config.listen_path);
-	}
 	endpoint_drop_all(endpoint);
 	watch_stop(&endpoint->review);
 	watch_stop(&endpoint->linger);

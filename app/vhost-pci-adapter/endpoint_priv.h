@@ -13,6 +13,7 @@
 #include <glib.h>
 
 #include "endpoint.h"
+#include "listener.h"
 
 /** A front-end without adapter. */
 struct endpoint_waiting {
@@ -39,9 +40,8 @@ struct endpoint {
 	struct endpoint_stats stats;
 	int64_t created_at;
 
-	int listen_fd;
-	GSource *watch_listen;
-	GSource *retry; /**< to connect, or to accept when fds have run out */
+	struct listener *listener; /**< or NULL where it connects */
+	GSource *retry;            /**< to connect */
 
 	GPtrArray *waiting;  /**< of struct endpoint_waiting */
 	GPtrArray *adapters; /**< of struct endpoint_adapter */

@@ -10,6 +10,7 @@
 
 #include <glib-unix.h>
 
+#include "listener.h"
 #include "status.h"
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
@@ -21,9 +22,7 @@
 #define STATUS_READERS 16u
 
 struct status {
-	char *path;
-	int listen_fd;
-	GSource *watch;
+	struct listener *listener;
 	GPtrArray *endpoints;
 	GPtrArray *readers;
 };
@@ -75,14 +74,11 @@ status_reader_write(void *opaque)
 }
 
 static void
-status_accept(void *opaque)
+status_accept(void *opaque, int fd)
 {
 	struct status *status = opaque;
-	int fd = vhost_pci_unix_accept(status->listen_fd);
 	struct status_reader *reader;
 
-	if (fd < 0)
-		return;
 	if (status->readers->len == STATUS_READERS) {
 		close(fd);
 		return;
@@ -100,16 +96,16 @@ status_accept(void *opaque)
 int
 status_create(const char *path, GPtrArray *endpoints, struct status **status)
 {
-	int fd = vhost_pci_unix_listen(path);
+	struct status *new_status = g_new0(struct status, 1);
+	int error = listener_create(path, status_accept, new_status, &new_status->listener);
 
-	if (fd < 0)
-		return fd;
-	*status = g_new0(struct status, 1);
-	(*status)->path = g_strdup(path);
-	(*status)->listen_fd = fd;
-	(*status)->endpoints = endpoints;
-	(*status)->readers = g_ptr_array_new_with_free_func(status_reader_free);
-	(*status)->watch = watch_fd(fd, G_IO_IN, status_accept, *status);
+	if (error < 0) {
+		g_free(new_status);
+		return error;
+	}
+	new_status->endpoints = endpoints;
+	new_status->readers = g_ptr_array_new_with_free_func(status_reader_free);
+	*status = new_status;
 	return 0;
 }
 
@@ -118,11 +114,8 @@ status_destroy(struct status *status)
 {
 	if (status == NULL)
 		return;
-	watch_stop(&status->watch);
+	listener_destroy(status->listener);
 	g_ptr_array_free(status->readers, TRUE);
-	close(status->listen_fd);
-	unlink(status->path);
-	g_free(status->path);
 	g_free(status);
 }
 

@@ -116,13 +116,10 @@ vfu_device_client_is_gone(const struct vfu_device *device)
 }
 
 static void
-vfu_device_accept(void *opaque)
+vfu_device_accept(void *opaque, int fd)
 {
 	struct vfu_device *device = opaque;
-	int fd = vhost_pci_unix_accept(device->listen_fd);
 
-	if (fd < 0)
-		return;
 	if (device->conn != NULL && vfu_device_client_is_gone(device))
 		vfu_device_disconnect(device);
 	if (device->conn != NULL) {
@@ -175,15 +172,16 @@ vfu_device_create(const struct vfu_device_config *config, const struct vfu_devic
 		void *opaque, struct vfu_device **device)
 {
 	struct vfu_device *dev;
-	int listen_fd;
+	int error;
 
 	if (!vfu_config_is_valid(config))
 		return -EINVAL;
-	listen_fd = vhost_pci_unix_listen(config->path);
-	if (listen_fd < 0)
-		return listen_fd;
-
 	dev = g_new0(struct vfu_device, 1);
+	error = listener_create(config->path, vfu_device_accept, dev, &dev->listener);
+	if (error < 0) {
+		g_free(dev);
+		return error;
+	}
 	dev->path = g_strdup(config->path);
 	dev->name = g_strdup(config->name);
 	dev->ops = ops;
@@ -197,9 +195,7 @@ vfu_device_create(const struct vfu_device_config *config, const struct vfu_devic
 		for (unsigned int irq = 0; irq < irqs->nb_irqs; irq++)
 			irqs->fds[irq] = -1;
 	}
-	dev->listen_fd = listen_fd;
-	dev->keeper_id = keeper_hold(listen_fd);
-	dev->watch_listen = watch_fd(listen_fd, G_IO_IN, vfu_device_accept, dev);
+	dev->keeper_id = keeper_hold(listener_fd(dev->listener));
 	*device = dev;
 	return 0;
 }
@@ -210,10 +206,8 @@ vfu_device_destroy(struct vfu_device *device)
 	if (device == NULL)
 		return;
 	vfu_device_disconnect(device);
-	watch_stop(&device->watch_listen);
-	close(device->listen_fd);
+	listener_destroy(device->listener);
 	keeper_release(device->keeper_id);
-	unlink(device->path);
 	for (unsigned int type = 0; type < VFIO_PCI_NUM_IRQS; type++)
 		g_free(device->irqs[type].fds);
 	g_free(device->path);

@@ -12,6 +12,7 @@
 
 #include <glib.h>
 
+#include "listener.h"
 #include "vfu_conn.h"
 #include "vfu_device.h"
 #include "vfu_version.h"
@@ -32,9 +33,8 @@ struct vfu_device {
 	struct vfu_irq_type irqs[VFIO_PCI_NUM_IRQS];
 	struct vfu_device_stats stats;
 
-	int listen_fd;
-	uint64_t keeper_id; /**< what the keeper knows it by */
-	GSource *watch_listen;
+	struct listener *listener;
+	uint64_t keeper_id; /**< what the keeper knows its socket by */
 
 	struct vfu_conn *conn; /**< the client, or NULL */
 	int conn_fd;           /**< its socket, the connection's */

@@ -18,6 +18,7 @@
 #include "test.h"
 #include "tfe_req.h"
 #include "vfu_client.h"
+#include "vhost_pci_transport_unix.h"
 
 #define KILL_ROUNDS 200u
 /** Pages that a daemon may grow by in most of these rounds: less than one in each. */
@@ -374,6 +375,111 @@ test_few_fds(void **state)
 	daemon_stop(&rig);
 }
 
+/* Whether the daemon has nothing to do; one whose loop comes by without end always has. */
+static bool
+is_asleep(const struct daemon_rig *rig)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)rig->pid), *text = NULL;
+	const char *name_end;
+
+	assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	name_end = strrchr(text, ')');
+	assert_non_null(name_end);
+	return g_str_has_prefix(name_end, ") S");
+}
+
+/* Wait until the daemon sleeps with what it can't do. */
+static void
+wait_asleep(const struct daemon_rig *rig)
+{
+	gint64 end = g_get_monotonic_time() + TIMEOUT_MS * 1000;
+
+	while (!is_asleep(rig)) {
+		assert_true(g_get_monotonic_time() < end);
+		g_thread_yield();
+	}
+}
+
+/* Leave the daemon without any descriptor: none below the lowest one that is not open. */
+static void
+take_fds(const struct daemon_rig *rig, struct rlimit *before)
+{
+	struct rlimit limit;
+	bool is_open = true;
+
+	assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, NULL, before), 0);
+	limit = *before;
+	for (limit.rlim_cur = 0; is_open; limit.rlim_cur++) {
+		g_autofree char *path = g_strdup_printf("/proc/%d/fd/%u", (int)rig->pid,
+				(unsigned int)limit.rlim_cur);
+
+		is_open = g_file_test(path, G_FILE_TEST_IS_SYMLINK);
+	}
+	limit.rlim_cur--;
+	assert_int_equal(prlimit(rig->pid, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+/* Read to the end. */
+static void
+expect_status(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	g_autoptr(GString) text = g_string_new(NULL);
+	char bytes[512];
+	ssize_t nb = 1;
+
+	while (nb > 0) {
+		assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
+		nb = read(fd, bytes, sizeof(bytes));
+		assert_true(nb >= 0);
+		g_string_append_len(text, bytes, nb);
+	}
+	assert_non_null(strstr(text->str, "\"vpci-0\""));
+}
+
+/*
+ * Without any descriptor left, connections wait at each of its sockets: it sleeps, and takes them
+ * when there are some again.
+ */
+static void
+test_no_fds(void **state)
+{
+	g_autofree char *path = NULL;
+	struct tfe_dev dev, next;
+	struct daemon_rig rig;
+	struct rlimit before;
+	struct vfc machine;
+	int status;
+
+	(void)state;
+	daemon_rig_init(&rig);
+	daemon_start(&rig, NULL);
+	daemon_open_frontend(&rig, &dev);
+	/* its adapter is there */
+	machine_go(&rig, &machine, KILL_COMPLETE);
+	vfc_close(&machine);
+	path = g_build_filename(rig.dir, "vpci-0.sock", NULL);
+	take_fds(&rig, &before);
+
+	assert_int_equal(vfc_connect(&machine, path), 0);
+	wait_asleep(&rig);
+	status = vhost_pci_unix_connect(rig.status_path);
+	assert_true(status >= 0);
+	wait_asleep(&rig);
+	front_end_go(&rig, &next, KILL_CONNECTED);
+	wait_asleep(&rig);
+	assert_int_equal(prlimit(rig.pid, RLIMIT_NOFILE, &before, NULL), 0);
+
+	assert_int_equal(vfc_plug(&machine), 0);
+	expect_status(status);
+	assert_int_equal(tfe_dev_negotiate(&next), 0);
+	close(status);
+	vfc_close(&machine);
+	tfe_dev_close(&next);
+	tfe_dev_close(&dev);
+	daemon_stop(&rig);
+}
+
 /* A line of the daemon's status in /proc. */
 static void
 expect_proc(const struct daemon_rig *rig, const char *line)
@@ -428,6 +534,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_peers_killed),
 	cmocka_unit_test(test_reconnects),
 	cmocka_unit_test(test_few_fds),
+	cmocka_unit_test(test_no_fds),
 	cmocka_unit_test(test_unprivileged),
 };
 
