@@ -158,3 +158,40 @@ def test_guest_with_memory_on_both_sides_of_the_gap(
     regions = [region for region in frontend["regions"] if int(region["size"], 0) > 1 << 30]
     assert len(regions) == 2, frontend["regions"]
     assert {region["file"] for region in regions} == {0}, regions
+
+
+def answer_guest(guest: QemuGuest, appliance: Appliance, back: ApplianceTestpmd) -> None:
+    """Let a guest that has booted reach the appliance."""
+    guest.configure("10.0.0.1")
+    back.wait_link(True)
+    guest.wait_reaches(appliance)
+    guest.ping(appliance, size=1400)
+
+
+def test_memory_that_is_named_beforehand(
+        stage: Stage, image: GuestImage, appliance_image: GuestImage) -> None:
+    """An adapter is there when the appliance boots, before its front-end, and outlives it."""
+    memory = stage.folder / "memory"
+    with open(memory, "wb") as file:
+        file.truncate(QemuGuest.memory_bytes())
+    daemon = Daemon(stage, f"--peer-memory={memory}").ready()
+    appliance = Appliance(stage, appliance_image,
+                          Machine(ports=1, cold=(daemon.adapters()[0]["socket"],)))
+    appliance.wait_boot()
+    appliance.prepare()
+    appliance.address = "10.0.0.9"
+    there = appliance.wait_adapters(1)
+    back = appliance.testpmd("--disable-link-check", allow=there).ready()
+    assert not back.link_is_up()
+    back.commands("set fwd icmpecho", "start")
+    for name in ("first", "second"):
+        guest = QemuGuest(stage, name, 1, image, Nic("s"), memory_file=str(memory))
+        guest.wait_boot()
+        answer_guest(guest, appliance, back)
+        guest.reboot()
+        answer_guest(guest, appliance, back)
+        guest.process.kill()
+        back.wait_link(False)
+    assert appliance.adapters() == there
+    assert daemon.adapters()[0]["attached"]
+    assert memory.stat().st_size == QemuGuest.memory_bytes()

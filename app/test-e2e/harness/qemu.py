@@ -89,18 +89,19 @@ class QemuGuest(Guest):
     """A guest in a QEMU of its own."""
 
     def __init__(self, stage: Stage, name: str, number: int, image: GuestImage, nic: Nic,
-                 cpus: int = 1, megabytes: int = 256, incoming: str = "") -> None:
+                 cpus: int = 1, megabytes: int = 256, incoming: str = "",
+                 memory_file: str = "") -> None:
         super().__init__()
         self._qmp_path = stage.path(stage.unique(name) + ".qmp")
         mac = f"52:54:00:00:00:{number:02x}"
-        # QEMU before 9.0 loses what a guest under TCG writes while it migrates, where the
-        # memory is a multiple of 256 KiB ("physmem: Fix migration dirty bitmap coherency").
-        memory = f"{megabytes * 1024 - 8}K"
+        memory = f"{self.memory_bytes(megabytes) // 1024}K"
+        backend = f"memory-backend-file,mem-path={memory_file}" if memory_file else \
+            "memory-backend-memfd"
         argv = [
             PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", "q35,memory-backend=m0", "-accel", "tcg,thread=multi",
             "-cpu", "max", "-smp", str(cpus), "-m", memory,
-            "-object", f"memory-backend-memfd,id=m0,size={memory},share=on",
+            "-object", f"{backend},id=m0,size={memory},share=on",
             "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
             # On a loaded machine the timer comes too late for the kernel's check of it.
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on "
@@ -112,6 +113,15 @@ class QemuGuest(Guest):
         if incoming:
             argv += ["-incoming", incoming]
         self.process = stage.add(Process(stage.unique(name), argv, stage.folder))
+
+    @staticmethod
+    def memory_bytes(megabytes: int = 256) -> int:
+        """What a guest of this size gets.
+
+        QEMU before 9.0 loses what a guest under TCG writes while it migrates, where the
+        memory is a multiple of 256 KiB ("physmem: Fix migration dirty bitmap coherency").
+        """
+        return (megabytes << 20) - (8 << 10)
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Run one command of the machine protocol."""
