@@ -86,6 +86,16 @@ make_blocking(int fd)
 	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 }
 
+/** Take what was signalled: all of it, at once. */
+static bool
+is_taken(int fd)
+{
+	int first = notify_take(fd);
+	int second = notify_take(fd);
+
+	return first == 1 && second == 0;
+}
+
 static int
 take_from_socket(void)
 {
@@ -98,7 +108,7 @@ take_from_socket(void)
 	if (notify_take(fds[0]) != 0)
 		return 2;
 	notify_signal(fds[1]);
-	if (notify_take(fds[0]) != 1 || notify_take(fds[0]) != 0)
+	if (!is_taken(fds[0]))
 		return 3;
 	close(fds[1]);
 	return notify_take(fds[0]) == -EPIPE ? 0 : 4;
@@ -115,7 +125,7 @@ take_from_eventfd(void)
 	if (notify_take(fd) != 0)
 		return 2;
 	notify_signal(fd);
-	return notify_take(fd) == 1 && notify_take(fd) == 0 ? 0 : 3;
+	return is_taken(fd) ? 0 : 3;
 }
 
 static int
@@ -132,7 +142,7 @@ take_from_pipe(void)
 	if (notify_take(fds[0]) != 0)
 		return 3;
 	notify_signal(fds[1]);
-	if (notify_take(fds[0]) != 1 || notify_take(fds[0]) != 0)
+	if (!is_taken(fds[0]))
 		return 4;
 	close(fds[1]);
 	return notify_take(fds[0]) == -EPIPE ? 0 : 5;
