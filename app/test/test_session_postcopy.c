@@ -172,21 +172,28 @@ add_memory(struct traveller *traveller)
 	assert_int_equal(send_region_ack(peer, 0), 0);
 }
 
-/** A byte of the front-end's memory, which may have to come first. */
-static uint8_t
-load_byte(struct session_peer *peer, unsigned int page)
+/** Where a page of the front-end's memory begins. */
+static const volatile uint8_t *
+page_va(struct session_peer *peer, unsigned int page)
 {
 	const struct vhost_pci_mem *mem = vhost_pci_session_mem(peer->session);
 	const volatile uint8_t *va = vhost_pci_mem_uva_to_va(mem,
 			PEER_UVA + (uint64_t)page * PAGE_BYTES, 1);
 
 	assert_non_null(va);
-	return *va;
+	return va;
 }
 
-/** A thread that wants a page. */
+/** Its first byte, which may have to come first. */
+static uint8_t
+load_byte(struct session_peer *peer, unsigned int page)
+{
+	return *page_va(peer, page);
+}
+
+/** A thread that wants a page, and looks at no table, for that is control's. */
 struct reader {
-	struct session_peer *peer;
+	const volatile uint8_t *va;
 	pthread_t thread;
 	uint8_t value;
 };
@@ -196,7 +203,7 @@ read_page(void *opaque)
 {
 	struct reader *reader = opaque;
 
-	reader->value = load_byte(reader->peer, 7);
+	reader->value = *reader->va;
 	return NULL;
 }
 
@@ -206,7 +213,7 @@ start_reader(struct reader *reader, const struct traveller *traveller)
 {
 	struct pollfd fault = { .fd = traveller->uffd, .events = POLLIN };
 
-	reader->peer = traveller->peer;
+	reader->va = page_va(traveller->peer, 7);
 	reader->value = 0xff;
 	assert_int_equal(pthread_create(&reader->thread, NULL, read_page, reader), 0);
 	assert_int_equal(poll(&fault, 1, SOON_MS), 1);
