@@ -59,7 +59,9 @@ class Qmp:
         self._socket.settimeout(settings.deadline(20))
         self._socket.connect(path)
         self._file = self._socket.makefile("r", encoding="utf-8")
-        self._file.readline()
+        # An event may be on its way when the machine takes the connection, and come first.
+        while "QMP" not in self._read("the greeting"):
+            pass
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: Any) -> Any:
@@ -69,15 +71,19 @@ class Qmp:
             message["arguments"] = arguments
         self._socket.sendall((json.dumps(message) + "\n").encode())
         while True:
-            line = self._file.readline()
-            if not line:
-                raise ProcessError(f"QEMU closed its control socket during {command}")
-            reply = json.loads(line)
+            reply = self._read(command)
             if "event" in reply:
                 continue
             if "error" in reply:
                 raise ProcessError(f"{command}: {reply['error']}")
             return reply["return"]
+
+    def _read(self, what: str) -> Dict[str, Any]:
+        """The next message."""
+        line = self._file.readline()
+        if not line:
+            raise ProcessError(f"QEMU closed its control socket during {what}")
+        return json.loads(line)
 
     def close(self) -> None:
         """Disconnect."""
