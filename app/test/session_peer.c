@@ -367,17 +367,23 @@ peer_negotiate(struct session_peer *peer, uint64_t features)
 }
 
 void
-peer_start_ring(struct session_peer *peer, unsigned int index)
+peer_start_ring_at(struct session_peer *peer, unsigned int index, peer_send_addr_fn_t send_addr)
 {
 	assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_NUM, index, PEER_RING_SIZE), 0);
 	assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_BASE, index, 0), 0);
-	assert_int_equal(peer_send_addr(peer, index), 0);
+	assert_int_equal(send_addr(peer, index), 0);
 	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, index,
 					 peer->call[index]),
 			0);
 	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, index,
 					 peer->kick[index]),
 			0);
+}
+
+void
+peer_start_ring(struct session_peer *peer, unsigned int index)
+{
+	peer_start_ring_at(peer, index, peer_send_addr);
 }
 
 void

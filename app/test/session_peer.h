@@ -147,6 +147,13 @@ struct vhost_user_mem_region peer_region(void);
 void peer_negotiate(struct session_peer *peer, uint64_t features);
 /** Size, base, addresses, call and kick of one vring. */
 void peer_start_ring(struct session_peer *peer, unsigned int index);
+
+/** Sends SET_VRING_ADDR; what the session returned. */
+typedef int (*peer_send_addr_fn_t)(struct session_peer *peer, unsigned int index);
+
+/** As peer_start_ring(), with addresses of one's own. */
+void peer_start_ring_at(struct session_peer *peer, unsigned int index,
+		peer_send_addr_fn_t send_addr);
 /** All of it, with the first queue pair started and enabled: modern and split. */
 void peer_up(struct session_peer *peer);
 /**@}*/

@@ -188,15 +188,7 @@ send_addr(struct session_peer *peer, unsigned int index)
 static void
 start_ring(struct session_peer *peer, unsigned int index)
 {
-	assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_NUM, index, PEER_RING_SIZE), 0);
-	assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_BASE, index, 0), 0);
-	assert_int_equal(send_addr(peer, index), 0);
-	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_CALL, index,
-					 peer->call[index]),
-			0);
-	assert_int_equal(peer_send_vring_fd(peer, VHOST_USER_SET_VRING_KICK, index,
-					 peer->kick[index]),
-			0);
+	peer_start_ring_at(peer, index, send_addr);
 	assert_int_equal(peer_send_state(peer, VHOST_USER_SET_VRING_ENABLE, index, 1), 0);
 }
 
@@ -425,6 +417,18 @@ test_wrong_permission_is_no_translation(void **state)
 	assert_int_equal(take(peer, &nb_segs), 1);
 }
 
+/** Have a session miss the translation of a buffer. */
+static void
+begin_with_miss(struct session_peer *peer, uint64_t buffer, struct vhost_iotlb_msg *miss)
+{
+	unsigned int nb_segs;
+
+	begin_up(peer);
+	offer(peer, buffer, 100);
+	assert_int_equal(take(peer, &nb_segs), 0);
+	assert_true(read_miss(peer, miss));
+}
+
 static void
 test_refused_miss_is_asked_again_when_something_changed(void **state)
 {
@@ -433,10 +437,7 @@ test_refused_miss_is_asked_again_when_something_changed(void **state)
 	struct vhost_iotlb_msg miss = { .iova = 0 };
 	unsigned int nb_segs, i;
 
-	begin_up(peer);
-	offer(peer, buffer, 100);
-	assert_int_equal(take(peer, &nb_segs), 0);
-	assert_true(read_miss(peer, &miss));
+	begin_with_miss(peer, buffer, &miss);
 	answer(peer, 1);
 	for (i = 0; i < 100; i++)
 		assert_int_equal(take(peer, &nb_segs), 0);
@@ -458,10 +459,7 @@ test_refusal_that_a_change_has_overtaken(void **state)
 	struct vhost_iotlb_msg miss = { .iova = 0 };
 	unsigned int nb_segs;
 
-	begin_up(peer);
-	offer(peer, buffer, 100);
-	assert_int_equal(take(peer, &nb_segs), 0);
-	assert_true(read_miss(peer, &miss));
+	begin_with_miss(peer, buffer, &miss);
 	invalidate(peer, buffer + 4 * PAGE, PAGE);
 	answer(peer, 1);
 	serve_miss(peer, buffer, VHOST_ACCESS_RO);
@@ -476,10 +474,7 @@ test_front_end_that_never_answers(void **state)
 	struct vhost_iotlb_msg miss = { .iova = 0 };
 	unsigned int nb_segs, i;
 
-	begin_up(peer);
-	offer(peer, buffer, 100);
-	assert_int_equal(take(peer, &nb_segs), 0);
-	assert_true(read_miss(peer, &miss));
+	begin_with_miss(peer, buffer, &miss);
 	for (i = 0; i < 1000; i++) {
 		assert_int_equal(take(peer, &nb_segs), 0);
 		assert_false(read_miss(peer, &miss));
@@ -498,10 +493,7 @@ test_misses_are_asked_anew_on_another_channel(void **state)
 	struct vhost_iotlb_msg miss = { .iova = 0 };
 	unsigned int nb_segs;
 
-	begin_up(peer);
-	offer(peer, buffer, 100);
-	assert_int_equal(take(peer, &nb_segs), 0);
-	assert_true(read_miss(peer, &miss));
+	begin_with_miss(peer, buffer, &miss);
 	close(ends[0]);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	open_channel(peer);
