@@ -99,13 +99,36 @@ def program_of(name):
     return re.split(r" / |:|\.", name)[-1]
 
 
+def failed_blocks(output):
+    """What each failed case of a TAP program said: its line, and the comments around it."""
+    blocks, comments, is_failed = [], [], False
+    for line in output.splitlines():
+        if line.startswith("#"):
+            (blocks[-1] if is_failed else comments).append(line)
+            continue
+        is_failed = line.startswith("not ok") and not SKIP_CASE.match(line)
+        if is_failed:
+            blocks.append([*comments, line])
+        comments = []
+    return blocks
+
+
+def shorten(lines):
+    """The beginning, which says what was wrong, and the end of what is too long to be shown."""
+    if len(lines) <= SHOWN_LINES:
+        return lines
+    left_out = f"... {len(lines) - SHOWN_LINES} lines more ..."
+    return [*lines[: SHOWN_LINES // 2], left_out, *lines[-(SHOWN_LINES // 2):]]
+
+
 def show_output(program, record):
-    """The end of what a program said."""
-    for stream in "stdout", "stderr":
-        lines = record.get(stream, "").splitlines()
-        if lines:
-            print(f"--- {program}, {stream}:")
-            print(*lines[-SHOWN_LINES:], sep="\n")
+    """What the failed cases of a program said; where there are none, the end of all it said."""
+    stdout, stderr = (record.get(stream, "") for stream in ("stdout", "stderr"))
+    blocks = failed_blocks(stdout) or [stdout.splitlines()[-SHOWN_LINES:]]
+    for name, parts in ("stdout", blocks), ("stderr", [stderr.splitlines()[-SHOWN_LINES:]]):
+        if any(parts):
+            print(f"--- {program}, {name}:")
+            print(*(line for part in parts for line in shorten(part)), sep="\n")
 
 
 def cases_of_log(base, label, show):

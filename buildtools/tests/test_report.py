@@ -62,6 +62,15 @@ class Report(unittest.TestCase):
         self.assertIn("# why", lines)
         self.assertIn("oops", lines)
 
+    def test_report_shows_what_failed_first(self):
+        _, lines = self.report("echo 1..9; echo not ok 1 - a; echo \"# why\"; "
+                               "for i in $(seq 100); do echo \"# $i\"; done; "
+                               "for i in $(seq 2 9); do echo ok $i - b; done; exit 1")
+        self.assertIn("# why", lines)
+        self.assertIn("# 100", lines)
+        self.assertNotIn("# 50", lines)
+        self.assertNotIn("ok 9 - b", lines)
+
     def test_report_skipped_subtest(self):
         self.expect("echo 1..2; echo ok 1 - a \"# SKIP no room\"; echo ok 2 - b", 0,
                     "skipped: [x] t: a: no room", "1 passed, 0 failed, 1 skipped")
