@@ -13,6 +13,7 @@
 #include "session_peer.h"
 #include "test.h"
 #include "test_util.h"
+#include "vhost_pci_notify_fd.h"
 
 static void
 test_kick_without_an_fd_starts_a_polled_ring(void **state)
@@ -339,6 +340,50 @@ test_fd_index_beyond_the_last_vring(void **state)
 	}
 }
 
+/** A thread that calls, and what it has to call by. */
+struct caller {
+	pthread_t thread;
+	int fd;
+	int nb_failed;
+};
+
+#define NB_CALLERS 4
+#define NB_CALLS   50000
+
+static void *
+call_often(void *arg)
+{
+	struct caller *caller = arg;
+	unsigned int i;
+
+	for (i = 0; i < NB_CALLS; i++)
+		caller->nb_failed += vhost_pci_notify_eventfd_signal(caller->fd) != 0;
+	return NULL;
+}
+
+/* What the kernel signals by has room for so many; threads on several processors share it. */
+static void
+test_threads_that_call_at_once_lose_no_call(void **state)
+{
+	struct caller callers[NB_CALLERS] = { 0 };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < NB_CALLERS; i++) {
+		callers[i].fd = test_eventfd();
+		assert_int_equal(vhost_pci_notify_fd_prepare(callers[i].fd), 0);
+	}
+	for (i = 0; i < NB_CALLERS; i++)
+		assert_int_equal(pthread_create(&callers[i].thread, NULL, call_often, &callers[i]),
+				0);
+	for (i = 0; i < NB_CALLERS; i++) {
+		pthread_join(callers[i].thread, NULL);
+		assert_int_equal(callers[i].nb_failed, 0);
+		assert_int_equal(test_eventfd_read(callers[i].fd), NB_CALLS);
+		close(callers[i].fd);
+	}
+}
+
 #define PEER_TEST(test) cmocka_unit_test_setup_teardown(test, peer_setup, peer_teardown)
 #define UP_TEST(test)   cmocka_unit_test_setup_teardown(test, peer_setup_up, peer_teardown)
 
@@ -361,6 +406,7 @@ static const struct CMUnitTest tests[] = {
 	UP_TEST(test_call_may_be_a_socket),
 	UP_TEST(test_refused_sockets_are_closed_without_waiting),
 	PEER_TEST(test_fd_index_beyond_the_last_vring),
+	cmocka_unit_test(test_threads_that_call_at_once_lose_no_call),
 };
 
 REGISTER_TEST_GROUP(session_notify_autotest, tests, NULL, NULL);

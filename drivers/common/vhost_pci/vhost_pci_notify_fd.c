@@ -152,10 +152,23 @@ vhost_pci_notify_fd_hold(int fd, int *reader, enum vhost_pci_notify_way *way)
 	return 0;
 }
 
+/** Throw completions away, so that there is room for others; false where there is none to throw. */
+static bool
+reap_completions(void)
+{
+	struct io_event events[REAP_EVENTS];
+	struct timespec now = { 0 };
+
+	return syscall(SYS_io_getevents, signaller.context, 0, REAP_EVENTS, events, &now) > 0;
+}
+
 /**
  * Have the kernel signal an eventfd, at the end of a poll of it for anything: it can always be
  * read or written, so the poll ends at once. There is room for its completion once others are
- * thrown away.
+ * thrown away; more than once, for the kernel keeps some of the room for each processor, and other
+ * threads take of it.
+ *
+ * @return 0; -EAGAIN where there is no room; -errno.
  */
 static int
 submit_signal(int fd)
@@ -168,15 +181,14 @@ submit_signal(int fd)
 		.aio_resfd = (uint32_t)fd,
 	};
 	struct iocb *polls[] = { &poll };
-	struct io_event events[REAP_EVENTS];
-	struct timespec now = { 0 };
 
-	if (syscall(SYS_io_submit, signaller.context, 1, polls) == 1)
-		return 0;
-	if (errno != EAGAIN)
-		return -errno;
-	(void)syscall(SYS_io_getevents, signaller.context, 0, REAP_EVENTS, events, &now);
-	return syscall(SYS_io_submit, signaller.context, 1, polls) == 1 ? 0 : -errno;
+	while (syscall(SYS_io_submit, signaller.context, 1, polls) != 1) {
+		if (errno != EAGAIN)
+			return -errno;
+		if (!reap_completions())
+			return -EAGAIN;
+	}
+	return 0;
 }
 
 int
@@ -184,9 +196,13 @@ vhost_pci_notify_eventfd_signal(int fd)
 {
 	struct pollfd writable = { .fd = fd, .events = POLLOUT };
 	uint64_t one = 1;
+	int ret;
 
-	if (signaller.usable)
-		return submit_signal(fd);
+	if (signaller.usable) {
+		ret = submit_signal(fd);
+		if (ret != -EAGAIN)
+			return ret;
+	}
 	if (vhost_pci_peer_fd_is_unix(fd))
 		return -EINVAL;
 	/* The next best: between the two a peer may still fill it and have the write wait. */
