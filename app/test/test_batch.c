@@ -27,6 +27,9 @@ static struct batch_conf packed_scalar = { { .is_packed = true, .size = 61 },
 static struct batch_conf packed_avx2 = { { .is_packed = true, .size = 61 }, VHOST_PCI_ISA_AVX2 };
 static struct batch_conf packed_avx512 = { { .is_packed = true, .size = 61 },
 	VHOST_PCI_ISA_AVX512 };
+static struct batch_conf tiny_scalar = { { .is_packed = true, .size = 1 }, VHOST_PCI_ISA_SCALAR };
+static struct batch_conf tiny_avx2 = { { .is_packed = true, .size = 1 }, VHOST_PCI_ISA_AVX2 };
+static struct batch_conf tiny_avx512 = { { .is_packed = true, .size = 1 }, VHOST_PCI_ISA_AVX512 };
 
 /* Four entries of an array of struct CMUnitTest. */
 #define BATCH_ALL_TAKERS(test) \
@@ -452,6 +455,51 @@ test_race(void **state)
 	ring_close(&ring);
 }
 
+/* A peer that offers its only descriptor again and again, in this lap and in the next one. */
+static void *
+turn_thread(void *arg)
+{
+	struct vhost_pci_desc desc = { .gpa = RING_LOW_GPA, .len = 100 };
+	struct racer *racer = arg;
+	bool wrap = false;
+
+	while (!vhost_pci_load_relaxed(&racer->stop)) {
+		wrap = !wrap;
+		desc.flags = ring_avail_flags(wrap);
+		ring_write_desc(racer->ring, 0, &desc);
+	}
+	return NULL;
+}
+
+/* No more is taken than there are descriptors, so that the ring's end is not passed. */
+static void
+test_race_laps(void **state)
+{
+	const struct batch_conf *conf = *state;
+	vhost_pci_take_fn_t take = taker(conf, VHOST_PCI_DEQUEUE);
+	struct vhost_pci_batch batch;
+	unsigned int round, nb;
+	uint64_t nb_taken = 0;
+	struct racer racer;
+	pthread_t thread;
+	struct ring ring;
+
+	ring_open(&ring, &conf->ring);
+	prime_cache(&ring, RING_LOW_GPA);
+	racer = (struct racer){ &ring, false };
+	assert_int_equal(pthread_create(&thread, NULL, turn_thread, &racer), 0);
+	for (round = 0; round < 1000000 || nb_taken < 10000; round++) {
+		nb = take(ring.vr, &batch, VHOST_PCI_BATCH);
+		assert_true(nb <= ring.size);
+		nb_taken += nb;
+		commit(&ring, nb);
+		assert_true(ring.vr->avail_idx < ring.size);
+	}
+	vhost_pci_store_relaxed(&racer.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	ring_close(&ring);
+}
+
 static const struct CMUnitTest batch_tests[] = {
 	BATCH_ALL_TAKERS(test_random),
 	BATCH_ALL_TAKERS(test_no_cache),
@@ -459,6 +507,9 @@ static const struct CMUnitTest batch_tests[] = {
 	BATCH_ALL_TAKERS(test_mixed_with_walk),
 	BATCH_ALL_TAKERS(test_in_order),
 	BATCH_ALL_TAKERS(test_race),
+	{ "test_race_laps_packed", test_race_laps, NULL, NULL, &tiny_scalar },
+	{ "test_race_laps_packed_avx2", test_race_laps, NULL, NULL, &tiny_avx2 },
+	{ "test_race_laps_packed_avx512", test_race_laps, NULL, NULL, &tiny_avx512 },
 };
 
 REGISTER_TEST_GROUP(batch_autotest, batch_tests, NULL, NULL);

@@ -49,8 +49,9 @@ struct vhost_pci_batch {
  *
  * @param[out] batch The chains.
  * @param max	1 to VHOST_PCI_BATCH.
- * @return Their number, 0 to @p max. Less where fewer are available, as batch->is_last says and a
- *	   single load finds of an idle ring, or the next one is not plain.
+ * @return Their number, 0 to @p max, and not above the queue size whatever the peer does. Less
+ *	   where fewer are available, as batch->is_last says and a single load finds of an idle
+ *	   ring, or the next one is not plain.
  */
 typedef unsigned int (*vhost_pci_take_fn_t)(struct vhost_pci_vring *vr,
 		struct vhost_pci_batch *batch, unsigned int max);

@@ -134,14 +134,16 @@ vhost_pci_packed_take(struct vhost_pci_vring *vr, struct vhost_pci_batch *batch,
 {
 	struct vhost_pci_packed_walk walk = vhost_pci_packed_walk_begin(vr, dir);
 	const struct vhost_pci_mem_cache cache = vr->cache;
+	/* One lap: a peer that turns flags round meanwhile shows more chains than there can be. */
+	const unsigned int lap = max < vr->size ? max : vr->size;
 	unsigned int nb = 0, plain;
 
 	/* The look that a poll of an idle ring costs. */
 	batch->is_last = vhost_pci_packed_is_end(vr, &walk);
 	if (batch->is_last)
 		return 0;
-	while (nb < max) {
-		if (vhost_pci_likely(group.take != NULL && max - nb >= group.size &&
+	while (nb < lap) {
+		if (vhost_pci_likely(group.take != NULL && lap - nb >= group.size &&
 				    vr->size - walk.slot >= group.size)) {
 			plain = group.take(&vr->packed.desc[walk.slot], walk.flags, cache, batch,
 					nb);
