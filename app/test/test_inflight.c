@@ -497,6 +497,40 @@ test_driver_with_an_id_twice(void **state)
 	close_both(&ring, &area);
 }
 
+/** A driver that has more under way than its ring holds, though not more than its area does. */
+static void
+test_driver_with_two_laps(void **state)
+{
+	struct vhost_pci_cursor before;
+	struct vhost_pci_chain chain;
+	struct inflight_area area;
+	struct ring ring;
+	uint16_t i;
+
+	(void)state;
+	ring_open(&ring, &ring_packed_conf);
+	inflight_area_open(&area, true, 4 * ring.size);
+	assert_int_equal(begin(&ring, &area), 0);
+	before = vhost_pci_ring_save(ring.vr);
+	for (i = 0; i < ring.size; i++) {
+		offer(&ring, 1, 64);
+		take(&ring);
+	}
+	ring_write_desc(&ring, 0,
+			&(struct vhost_pci_desc){
+					.gpa = RING_LOW_GPA,
+					.len = 64,
+					.flags = ring_avail_flags(false),
+					.next = ring.size,
+			});
+	assert_int_equal(ring_next(&ring, &chain, VHOST_PCI_DEQUEUE), -EPROTO);
+	assert_int_equal(ring.vr->error, VHOST_PCI_VRING_E_ID);
+	assert_int_equal(inflight_area_count(&area), ring.size);
+	ring_restore(&ring, before);
+	assert_int_equal(inflight_area_count(&area), 0);
+	close_both(&ring, &area);
+}
+
 /** Whatever stands in an area: it is refused, or the ring is walked, within its memory. */
 static void
 test_random_contents(void **state)
@@ -562,6 +596,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_packed_free_list_that_loops),
 	RING_BOTH_FORMATS(test_ring_larger_than_its_area),
 	cmocka_unit_test(test_driver_with_an_id_twice),
+	cmocka_unit_test(test_driver_with_two_laps),
 	RING_BOTH_FORMATS(test_random_contents),
 };
 

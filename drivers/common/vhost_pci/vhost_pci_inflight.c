@@ -155,12 +155,16 @@ record_packed(struct vhost_pci_vring *vr, uint16_t slot, const struct vhost_pci_
 	struct vhost_pci_inflight *inflight = vr->inflight;
 	struct vhost_user_inflight_packed *area = inflight->packed;
 	uint16_t head = inflight->free_head;
+	uint32_t nb_taken = inflight->nb_entries - inflight->nb_free;
 	uint16_t entry = head;
 	uint16_t last = head;
 	bool wrap = false;
 	uint16_t i;
 
-	if (inflight->nb_free < chain->nb_slots || inflight->by_id[chain->id] != NONE)
+	/* Not more than the ring has: the area may be for a larger one, but then at_slot would be
+	 * written anew below chains that are yet to be untaken.
+	 */
+	if (nb_taken + chain->nb_slots > vr->size || inflight->by_id[chain->id] != NONE)
 		return false;
 	inflight->at_slot[slot] = head;
 	for (i = 0; i < chain->nb_slots; i++) {
