@@ -292,6 +292,101 @@ test_interrupts(void **state)
 	guest_close(&guest);
 }
 
+/* A front-end that maps what has nothing to do with its rings. */
+struct mapper {
+	pthread_t thread;
+	struct tfe_dev *dev;
+	bool stop; /* Atomic. */
+	int ret;
+};
+
+static void *
+mapper_main(void *arg)
+{
+	struct mapper *mapper = arg;
+	const struct tfe_region *region = &mapper->dev->mem.regions[0];
+	const uint64_t offset = region->size_bytes - TFE_IOMMU_PAGE;
+	const struct tfe_vu_iotlb msg = {
+		.iova = TFE_MEM_IOVA + offset,
+		.size_bytes = TFE_IOMMU_PAGE,
+		.uva = region->uva + offset,
+		.perm = 3,
+		.type = TFE_VU_IOTLB_UPDATE,
+	};
+
+	while (!__atomic_load_n(&mapper->stop, __ATOMIC_ACQUIRE) && mapper->ret == 0)
+		mapper->ret = tfe_req_iotlb(&mapper->dev->conn, &msg);
+	return NULL;
+}
+
+static void
+send_and_receive(struct guest *guest, unsigned int i)
+{
+	struct rte_mbuf *m;
+	uint8_t frame[64];
+
+	tfe_frame_build(frame, sizeof(frame), 1, i);
+	assert_int_equal(tfe_netq_send(&guest->rig.tx[0], NULL, frame, sizeof(frame)), 0);
+	rig_rx(&guest->rig, 0, &m, 1);
+	rig_check_mbuf(m, frame, sizeof(frame));
+	rte_pktmbuf_free(m);
+}
+
+/* Go to sleep; the packet that comes then wakes. */
+static void
+sleep_and_receive(struct guest *guest, unsigned int i)
+{
+	const uint16_t port = guest->rig.port;
+	struct rte_epoll_event event;
+	struct rte_mbuf *m;
+	uint8_t frame[64];
+
+	assert_int_equal(rte_eth_dev_rx_intr_enable(port, 0), 0);
+	tfe_frame_build(frame, sizeof(frame), 1, i);
+	assert_int_equal(tfe_netq_send(&guest->rig.tx[0], NULL, frame, sizeof(frame)), 0);
+	assert_int_equal(rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, RIG_TIMEOUT_MS), 1);
+	assert_int_equal(rte_eth_dev_rx_intr_disable(port, 0), 0);
+	rig_rx(&guest->rig, 0, &m, 1);
+	rte_pktmbuf_free(m);
+}
+
+/* Who goes to sleep while all vrings stand still for a change of the IOTLB is woken as well. */
+static void
+test_interrupts_during_updates(void **state)
+{
+	const struct rig_conf conf = { .devargs = ",iommu=1", .rxq_intr = true };
+	static const struct tfe_iommu_conf iommu_conf;
+	struct rte_epoll_event event;
+	struct mapper mapper = { 0 };
+	struct guest guest;
+	unsigned int i;
+
+	/* EAL makes the thread's epoll set when it is first used, and keeps it. */
+	assert_int_equal(rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, 0), 0);
+	guest_open(&guest, &conf, *state, &iommu_conf);
+	rig_netqs(&guest.rig, 2048, NULL);
+	/* All is known then, and nothing missed any more. */
+	for (i = 0; i < 2 * guest.rig.dev.conf.transmitq_size; i++)
+		send_and_receive(&guest, i);
+	assert_int_equal(tfe_iommu_stop(&guest.iommu), 0);
+	assert_int_equal(rte_eth_dev_rx_intr_ctl_q(guest.rig.port, 0, RTE_EPOLL_PER_THREAD,
+					 RTE_INTR_EVENT_ADD, NULL),
+			0);
+	mapper.dev = &guest.rig.dev;
+	mapper.dev->conn.need_reply = true;
+	assert_int_equal(pthread_create(&mapper.thread, NULL, mapper_main, &mapper), 0);
+	rig_run_anywhere(mapper.thread);
+	for (i = 0; i < nb_frames(); i++)
+		sleep_and_receive(&guest, i);
+	__atomic_store_n(&mapper.stop, true, __ATOMIC_RELEASE);
+	pthread_join(mapper.thread, NULL);
+	assert_int_equal(mapper.ret, 0);
+	assert_int_equal(rte_eth_dev_rx_intr_ctl_q(guest.rig.port, 0, RTE_EPOLL_PER_THREAD,
+					 RTE_INTR_EVENT_DEL, NULL),
+			0);
+	guest_close(&guest);
+}
+
 /* Front-ends come and go, in the midst of misses. */
 static void
 test_reconnect(void **state)
@@ -340,6 +435,8 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_invalidations_tables),
 	BOTH(test_refusals),
 	EVENT(test_interrupts),
+	BOTH(test_interrupts_during_updates),
+	EVENT(test_interrupts_during_updates),
 	BOTH(test_reconnect),
 	cmocka_unit_test(test_devarg),
 };

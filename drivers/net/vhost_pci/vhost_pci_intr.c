@@ -193,6 +193,23 @@ vhost_pci_intr_wake_changed(struct vhost_pci_port *port)
 	}
 }
 
+/** Enter the gate of a queue's vring; one that control has closed for a moment is waited for. */
+static enum vhost_pci_vring_mode
+intr_enter(const struct vhost_pci_rxq *rxq)
+{
+	enum vhost_pci_vring_mode mode = vhost_pci_vring_enter(rxq->vr);
+
+	if (mode != VHOST_PCI_VRING_OFF)
+		return mode;
+	/* Control changes vrings with the port locked: what is off now stays so until the queue is
+	 * bound anew, or its application woken.
+	 */
+	vhost_pci_port_lock(rxq->port);
+	mode = vhost_pci_vring_enter(rxq->vr);
+	vhost_pci_port_unlock(rxq->port);
+	return mode;
+}
+
 int
 vhost_pci_rx_queue_intr_enable(struct rte_eth_dev *dev, uint16_t queue_id)
 {
@@ -202,7 +219,7 @@ vhost_pci_rx_queue_intr_enable(struct rte_eth_dev *dev, uint16_t queue_id)
 		return -ENOTSUP;
 	intr_drain(&rxq->intr);
 	__atomic_store_n(&rxq->intr.enabled, true, __ATOMIC_RELAXED);
-	if (vhost_pci_vring_enter(rxq->vr) == VHOST_PCI_VRING_OFF)
+	if (intr_enter(rxq) == VHOST_PCI_VRING_OFF)
 		return 0;
 	vhost_pci_ring_ask_kick(rxq->vr, true);
 	/* Partner: the driver makes a chain available, then looks whether a kick is wanted. */
@@ -221,7 +238,7 @@ vhost_pci_rx_queue_intr_disable(struct rte_eth_dev *dev, uint16_t queue_id)
 	if (rxq->intr.epoll_fd < 0)
 		return -ENOTSUP;
 	__atomic_store_n(&rxq->intr.enabled, false, __ATOMIC_RELAXED);
-	if (vhost_pci_vring_enter(rxq->vr) != VHOST_PCI_VRING_OFF) {
+	if (intr_enter(rxq) != VHOST_PCI_VRING_OFF) {
 		vhost_pci_ring_ask_kick(rxq->vr, false);
 		vhost_pci_vring_leave(rxq->vr);
 	}
