@@ -16,12 +16,12 @@
 static const struct rig_conf plain;
 
 static void
-open_inband(struct rig *rig, const struct rig_variant *variant)
+open_inband(struct rig *rig, const struct rig_conf *port, const struct rig_variant *variant)
 {
 	struct tfe_dev_conf conf;
 
 	rig_init(rig);
-	rig_port_open(rig, &plain);
+	rig_port_open(rig, port);
 	conf = rig_dev_conf(rig, variant);
 	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_BACKEND_REQ) |
 			TFE_BIT(TFE_VU_PROTOCOL_F_INBAND_NOTIFICATIONS);
@@ -36,22 +36,36 @@ send_frame(struct rig *rig, uint8_t frame[64])
 	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, 64), 0);
 }
 
-/** Send a packet, kick for it so that a reply is owed, and receive it. */
+/** Send a packet, and kick for it so that a reply is owed. */
 static void
-kick_and_receive(struct rig *rig)
+send_and_kick(struct rig *rig, uint8_t frame[64])
 {
 	struct tfe_vu_vring_state kick = { .index = TRANSMITQ };
 	struct tfe_msg msg;
-	struct rte_mbuf *m;
-	uint8_t frame[64];
 
 	send_frame(rig, frame);
 	tfe_msg_init(&msg, TFE_VU_VRING_KICK, &kick, sizeof(kick));
 	msg.hdr.flags |= TFE_VU_NEED_REPLY;
 	assert_int_equal(tfe_conn_send(&rig->dev.conn, &msg), 0);
+}
+
+static void
+receive(struct rig *rig, const uint8_t frame[64])
+{
+	struct rte_mbuf *m;
+
 	rig_rx(rig, 0, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
+	rig_check_mbuf(m, frame, 64);
 	rte_pktmbuf_free(m);
+}
+
+static void
+kick_and_receive(struct rig *rig)
+{
+	uint8_t frame[64];
+
+	send_and_kick(rig, frame);
+	receive(rig, frame);
 }
 
 static bool
@@ -86,7 +100,7 @@ test_kick(void **state)
 	struct rig rig;
 	unsigned int i;
 
-	open_inband(&rig, *state);
+	open_inband(&rig, &plain, *state);
 	for (i = 0; i < 20; i++) {
 		kick_and_receive(&rig);
 		await_reply(&rig);
@@ -105,7 +119,7 @@ test_reply_waits_for_the_next_burst(void **state)
 	struct rig rig;
 	unsigned int i;
 
-	open_inband(&rig, *state);
+	open_inband(&rig, &plain, *state);
 	for (i = 0; i < 5; i++) {
 		start = rte_get_timer_cycles();
 		kick_and_receive(&rig);
@@ -120,17 +134,55 @@ test_reply_waits_for_the_next_burst(void **state)
 static void
 test_nobody_polls(void **state)
 {
-	struct rte_mbuf *m;
 	uint8_t frame[64];
 	struct rig rig;
 
-	open_inband(&rig, *state);
+	open_inband(&rig, &plain, *state);
 	send_frame(&rig, frame);
 	rig.dev.conn.need_reply = true;
 	assert_int_equal(tfe_req_vring_kick(&rig.dev.conn, TRANSMITQ), 0);
-	rig_rx(&rig, 0, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	rte_pktmbuf_free(m);
+	receive(&rig, frame);
+	rig_fini(&rig);
+}
+
+/** Sleep until there is something to do, which is told, or the reply has come. */
+static bool
+sleep_once(const struct rig *rig)
+{
+	struct pollfd fds[] = {
+		{ .fd = rte_eth_dev_rx_intr_ctl_q_get_fd(rig->port, 0), .events = POLLIN },
+		{ .fd = rig->dev.conn.fd, .events = POLLIN },
+	};
+
+	assert_int_equal(rte_eth_dev_rx_intr_enable(rig->port, 0), 0);
+	assert_true(poll(fds, RTE_DIM(fds), RIG_TIMEOUT_MS) > 0);
+	assert_int_equal(rte_eth_dev_rx_intr_disable(rig->port, 0), 0);
+	return fds[0].revents != 0;
+}
+
+/* An application that goes to sleep when it is done is woken, for it alone can tell; unless it was
+ * so late that the driver has given up.
+ */
+static void
+test_sleeper(void **state)
+{
+	const struct rig_conf with_intr = { .rxq_intr = true };
+	unsigned int i, nb_woken = 0;
+	uint8_t frame[64];
+	struct rig rig;
+
+	open_inband(&rig, &with_intr, *state);
+	for (i = 0; i < 20; i++) {
+		send_and_kick(&rig, frame);
+		/* The message was handled after the first of them at the latest. */
+		rig_ping();
+		rig_ping();
+		sleep_once(&rig);
+		receive(&rig, frame);
+		nb_woken += sleep_once(&rig);
+		await_reply(&rig);
+	}
+	assert_true(nb_woken > 0);
 	rig_fini(&rig);
 }
 
@@ -138,18 +190,13 @@ test_nobody_polls(void **state)
 static void
 test_gone_before_the_reply(void **state)
 {
-	struct tfe_vu_vring_state kick = { .index = TRANSMITQ };
-	struct tfe_msg msg;
 	uint8_t frame[64];
 	struct rig rig;
 	bool port_first;
 
 	for (port_first = false;; port_first = true) {
-		open_inband(&rig, *state);
-		send_frame(&rig, frame);
-		tfe_msg_init(&msg, TFE_VU_VRING_KICK, &kick, sizeof(kick));
-		msg.hdr.flags |= TFE_VU_NEED_REPLY;
-		assert_int_equal(tfe_conn_send(&rig.dev.conn, &msg), 0);
+		open_inband(&rig, &plain, *state);
+		send_and_kick(&rig, frame);
 		if (port_first) {
 			rig_port_close(&rig);
 		} else {
@@ -169,6 +216,8 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(test_kick, packed_event),
 	RIG_TEST(test_reply_waits_for_the_next_burst, split),
 	RIG_TEST(test_nobody_polls, split),
+	RIG_TEST(test_sleeper, split),
+	RIG_TEST(test_sleeper, packed_event),
 	RIG_TEST(test_gone_before_the_reply, split),
 };
 

@@ -183,6 +183,37 @@ test_reconnect(void **state)
 	rig_fini(&rig);
 }
 
+/* So does a RARP packet for a guest that has moved here, which does not come through the ring. */
+static void
+test_rarp(void **state)
+{
+	static const uint8_t mac[6] = { 0x02, 0, 0, 0, 0, 0x2a };
+	struct tfe_dev_conf conf;
+	unsigned int i;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_port_open(&rig, &with_intr);
+	conf = rig_dev_conf(&rig, *state);
+	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_RARP);
+	rig_connect(&rig, &conf);
+	watch(&rig, 0);
+	for (i = 0; i < 20; i++) {
+		settle(&rig, 0);
+		assert_int_equal(tfe_req_send_rarp(&rig.dev.conn, mac), 0);
+		wake_and_receive(&rig, 0);
+	}
+	/* One that came before the interrupt was enabled. */
+	settle(&rig, 0);
+	assert_int_equal(tfe_req_send_rarp(&rig.dev.conn, mac), 0);
+	assert_int_equal(doze(RIG_TIMEOUT_MS), 0);
+	rig_ping();
+	assert_int_equal(rte_eth_dev_rx_intr_enable(rig.port, 0), 0);
+	wake_and_receive(&rig, 0);
+	unwatch(&rig, 0);
+	rig_fini(&rig);
+}
+
 /* A port that was not configured for interrupts says so. */
 static void
 test_not_configured(void **state)
@@ -283,6 +314,7 @@ static const struct CMUnitTest tests[] = {
 	EVENTS(test_before_enable),
 	EVENTS(test_queues),
 	EVENTS(test_reconnect),
+	RIG_TEST(test_rarp, split),
 	RIG_TEST(test_not_configured, split),
 	EVENTS(test_monitor),
 	RIG_TEST(test_monitor_reconnect, split),

@@ -185,8 +185,8 @@ vhost_pci_intr_wake_changed(struct vhost_pci_port *port)
 		rxq = port->rxq[i];
 		if (rxq == NULL || !rxq->intr.changed)
 			continue;
-		/* An application that enabled its interrupt while the vring was paused asked for
-		 * kicks in vain: awake, it enables the interrupt anew.
+		/* Awake, an application polls, which does what was asked of its next burst, and
+		 * enables the interrupt anew, which asks a vring that was off before for kicks.
 		 */
 		rxq->intr.changed = false;
 		intr_wake(&rxq->intr);
@@ -219,6 +219,9 @@ vhost_pci_rx_queue_intr_enable(struct rte_eth_dev *dev, uint16_t queue_id)
 		return -ENOTSUP;
 	intr_drain(&rxq->intr);
 	__atomic_store_n(&rxq->intr.enabled, true, __ATOMIC_RELAXED);
+	/* Partner: control, which asks and then wakes: that news may have been taken out above. */
+	if (vhost_pci_rxq_is_asked(rxq))
+		intr_wake(&rxq->intr);
 	if (intr_enter(rxq) == VHOST_PCI_VRING_OFF)
 		return 0;
 	vhost_pci_ring_ask_kick(rxq->vr, true);

@@ -30,7 +30,7 @@ struct vhost_pci_rxq_intr {
 	int epoll_fd; /**< What the application waits on; -1: interrupts were not asked for. */
 	int wake_fd;  /**< Our eventfd in it. */
 	int kick_fd;  /**< Our copy of the front-end's kick fd in it; -1: none. */
-	bool changed; /**< The vring has changed: wake the application. Port's lock. */
+	bool changed; /**< Wake the application: there is something new. Port's lock. */
 	bool enabled; /**< The application waits for interrupts. Atomic. */
 };
 
@@ -43,7 +43,7 @@ void vhost_pci_intr_uninstall(struct rte_eth_dev *dev);
 /** Follow the vring's kick fd; the vring is paused. Port locked. */
 void vhost_pci_intr_bind(struct vhost_pci_rxq *rxq);
 
-/** Wake the applications of queues whose vrings have changed and are in use again. Port locked. */
+/** Wake the applications of queues for which there is something new. Port locked. */
 void vhost_pci_intr_wake_changed(struct vhost_pci_port *port);
 
 /** eth_dev_ops.rx_queue_intr_enable and rx_queue_intr_disable. The thread that polls the queue. */

@@ -376,6 +376,7 @@ vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6])
 		/* Partner: the load in the Rx burst, which then reads the address. */
 		__atomic_fetch_or(&rxq->asked, VHOST_PCI_RXQ_ASKED_RARP, __ATOMIC_RELEASE);
 	}
+	rxq->intr.changed = true;
 	return 0;
 }
 
@@ -391,6 +392,13 @@ void
 vhost_pci_rxq_ask_burst(struct vhost_pci_rxq *rxq)
 {
 	__atomic_fetch_or(&rxq->asked, VHOST_PCI_RXQ_ASKED_BURST, __ATOMIC_RELEASE);
+	rxq->intr.changed = true;
+}
+
+bool
+vhost_pci_rxq_is_asked(const struct vhost_pci_rxq *rxq)
+{
+	return __atomic_load_n(&rxq->asked, __ATOMIC_ACQUIRE) != 0;
 }
 
 bool

@@ -155,15 +155,19 @@ void vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id);
 
 /**
  * Receive a RARP packet with this MAC address on the first Rx queue (VHOST_USER_SEND_RARP: the
- * guest has moved here, tell the network). Returns 0, or -ENODEV without queues. Port locked.
+ * guest has moved here, tell the network), be its application asleep or not. Returns 0, or -ENODEV
+ * without queues. Port locked.
  */
 int vhost_pci_rxq_send_rarp(struct vhost_pci_port *port, const uint8_t mac[6]);
 
 /** Forget a RARP packet that was not received yet: its front-end is gone. Port locked. */
 void vhost_pci_rxq_forget_rarp(struct vhost_pci_port *port);
 
-/** Ask a queue's polling thread to show that it begins another burst. Control thread. */
+/** Ask a queue's polling thread, asleep or not, to begin another burst. Port locked. */
 void vhost_pci_rxq_ask_burst(struct vhost_pci_rxq *rxq);
+
+/** Whether anything is asked of the next burst. Any thread. */
+bool vhost_pci_rxq_is_asked(const struct vhost_pci_rxq *rxq);
 
 /** Whether the burst that was asked for has not begun yet. Control thread. */
 bool vhost_pci_rxq_burst_is_due(const struct vhost_pci_rxq *rxq);
