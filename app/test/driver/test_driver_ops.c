@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -466,6 +467,47 @@ test_queue_stop(void **state)
 	rig_fini(&rig);
 }
 
+static void
+free_nothing(void *addr, void *opaque)
+{
+	(void)addr;
+	(void)opaque;
+}
+
+/* To tell whether a checksum can be computed it need not be: the payload is not even looked at. */
+static void
+test_tx_prepare_headers_only(void **state)
+{
+	static struct packet packet = { .is_udp = true, .payload_len = 1000 };
+	const struct rig_conf conf = { .tx_offloads = RTE_ETH_TX_OFFLOAD_UDP_CKSUM };
+	struct rte_mbuf_ext_shared_info shared = { .free_cb = free_nothing };
+	struct rte_mbuf *m, *payload;
+	struct rig rig;
+	void *page;
+
+	rig_open(&rig, &conf, *state, 0, NULL);
+	page = mmap(NULL, packet.payload_len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(page, MAP_FAILED);
+	packet_build(&packet);
+	m = rig_mbuf(&rig, packet.bytes, packet.len - packet.payload_len, 0);
+	m->l2_len = packet.l2_len;
+	m->l3_len = packet.l3_len;
+	m->l4_len = packet.l4_len;
+	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+	payload = rte_pktmbuf_alloc(rig.pool);
+	assert_non_null(payload);
+	rte_mbuf_ext_refcnt_set(&shared, 1);
+	rte_pktmbuf_attach_extbuf(payload, page, RTE_BAD_IOVA, (uint16_t)packet.payload_len,
+			&shared);
+	payload->data_len = (uint16_t)packet.payload_len;
+	payload->pkt_len = packet.payload_len;
+	assert_int_equal(rte_pktmbuf_chain(m, payload), 0);
+	assert_int_equal(rte_eth_tx_prepare(rig.port, 0, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	munmap(page, packet.payload_len);
+	rig_fini(&rig);
+}
+
 /* A queue whose start is deferred does not start with the port. */
 static void
 test_deferred_start(void **state)
@@ -664,6 +706,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_postcopy),
 	BOTH(test_max_queue_size),
 	BOTH(test_queue_stop),
+	RIG_TEST(test_tx_prepare_headers_only, split),
 	BOTH(test_deferred_start),
 	BOTH(test_telemetry),
 	RIG_TEST(test_telemetry_regions, split),

@@ -79,4 +79,11 @@ struct vhost_pci_tx_prefix {
 int vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
 		struct vhost_pci_tx_prefix *prefix);
 
+/**
+ * Whether vhost_pci_tx_offload() can do it for a packet, of which only the headers are read.
+ *
+ * @return As there.
+ */
+int vhost_pci_tx_check(uint64_t features, const struct rte_mbuf *m);
+
 #endif /* VHOST_PCI_OFFLOAD_H */

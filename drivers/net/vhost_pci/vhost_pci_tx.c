@@ -348,7 +348,6 @@ uint16_t
 vhost_pci_tx_prepare(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs)
 {
 	struct vhost_pci_txq *txq = queue;
-	struct vhost_pci_tx_prefix prefix;
 	uint64_t features = __atomic_load_n(&txq->features, __ATOMIC_RELAXED);
 	uint16_t i;
 	int ret;
@@ -356,7 +355,7 @@ vhost_pci_tx_prepare(void *queue, struct rte_mbuf **bufs, uint16_t nb_bufs)
 	for (i = 0; i < nb_bufs; i++) {
 		if (!vhost_pci_tx_has_offload(bufs[i]))
 			continue;
-		ret = vhost_pci_tx_offload(features, bufs[i], &prefix);
+		ret = vhost_pci_tx_check(features, bufs[i]);
 		if (ret < 0) {
 			rte_errno = -ret;
 			break;

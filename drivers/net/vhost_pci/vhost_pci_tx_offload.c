@@ -151,25 +151,25 @@ tx_sw_csum(const struct tx_packet *pkt)
 	prefix->sw_csum = true;
 }
 
-/** Layer 4 checksum: left to the front-end if it can do that, computed here otherwise. */
-static int
+/**
+ * Layer 4 checksum: left to the front-end if it can do that, computed here otherwise. Its field is
+ * in the headers that were copied.
+ */
+static void
 tx_l4_csum(struct tx_packet *pkt)
 {
 	struct virtio_net_hdr_v1 *hdr = &pkt->prefix->hdr;
 
-	if (pkt->prefix->headers_len < pkt->l4_offset + pkt->csum_offset + sizeof(uint16_t))
-		return -EINVAL;
 	write16(pkt->prefix->headers + pkt->l4_offset + pkt->csum_offset, tx_phdr_sum(pkt));
 	/* VIRTIO 5.1.6.2: a front-end sums up to the frame's end, and padding need not be 0. */
 	if ((pkt->features & VHOST_PCI_FEATURE(NET_F_GUEST_CSUM)) == 0 || pkt->is_padded) {
 		tx_sw_csum(pkt);
-		return 0;
+		return;
 	}
 	/* VIRTIO 5.1.6.4.1: partial checksums only with GUEST_CSUM. */
 	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	hdr->csum_start = (uint16_t)pkt->l4_offset;
 	hdr->csum_offset = pkt->csum_offset;
-	return 0;
 }
 
 /** Which GSO type an mbuf asks for, if the front-end takes it; 0 otherwise. */
@@ -239,13 +239,16 @@ tx_l4_kind(struct tx_packet *pkt)
 	return true;
 }
 
-int
-vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
-		struct vhost_pci_tx_prefix *prefix)
+/** Flags by which an mbuf asks for a layer 4 checksum, with segmentation or without. */
+#define SEG_FLAGS (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
+#define L4_FLAGS  (RTE_MBUF_F_TX_L4_MASK | SEG_FLAGS)
+
+/** Do all that an mbuf asks for but the layer 4 checksum, which can always be done then. */
+static int
+tx_begin(struct tx_packet *pkt)
 {
-	const uint64_t seg_flags = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG;
-	const uint64_t l4_flags = RTE_MBUF_F_TX_L4_MASK | seg_flags;
-	struct tx_packet pkt = { .m = m, .prefix = prefix, .features = features };
+	const struct rte_mbuf *m = pkt->m;
+	struct vhost_pci_tx_prefix *prefix = pkt->prefix;
 	uint32_t len = RTE_ETHER_HDR_LEN;
 	int ret;
 
@@ -254,25 +257,45 @@ vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
 	/* Tunnels, a second tag, encryption: sent without it the packet would be another one. */
 	if (m->ol_flags & VHOST_PCI_TX_OFFLOAD_FLAGS & ~VHOST_PCI_TX_KNOWN_FLAGS)
 		return -ENOTSUP;
-	if (m->ol_flags & l4_flags) {
-		if (!tx_l4_kind(&pkt))
+	if (m->ol_flags & L4_FLAGS) {
+		if (!tx_l4_kind(pkt))
 			return -ENOTSUP;
 		len = RTE_MAX((uint32_t)m->l2_len + m->l3_len + m->l4_len,
-				(uint32_t)m->l2_len + m->l3_len + pkt.csum_offset + 2);
+				(uint32_t)m->l2_len + m->l3_len + pkt->csum_offset + 2);
 	} else if (m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) {
 		len = (uint32_t)m->l2_len + m->l3_len;
 	}
-	ret = tx_copy_headers(&pkt, len);
+	ret = tx_copy_headers(pkt, len);
 	if (ret < 0)
 		return ret;
-	pkt.l3_offset = m->l2_len + (prefix->headers_len - prefix->skip);
-	pkt.l4_offset = pkt.l3_offset + m->l3_len;
+	pkt->l3_offset = m->l2_len + (prefix->headers_len - prefix->skip);
+	pkt->l4_offset = pkt->l3_offset + m->l3_len;
 	if (m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM)
-		ret = tx_ip_csum(&pkt);
-	if (ret < 0 || (m->ol_flags & l4_flags) == 0)
-		return ret;
-	ret = tx_l4_length(&pkt);
-	if (ret == 0 && m->ol_flags & seg_flags)
-		ret = tx_gso(&pkt);
-	return ret < 0 ? ret : tx_l4_csum(&pkt);
+		ret = tx_ip_csum(pkt);
+	if (ret == 0 && m->ol_flags & L4_FLAGS)
+		ret = tx_l4_length(pkt);
+	if (ret == 0 && m->ol_flags & SEG_FLAGS)
+		ret = tx_gso(pkt);
+	return ret;
+}
+
+int
+vhost_pci_tx_check(uint64_t features, const struct rte_mbuf *m)
+{
+	struct vhost_pci_tx_prefix prefix;
+	struct tx_packet pkt = { .m = m, .prefix = &prefix, .features = features };
+
+	return tx_begin(&pkt);
+}
+
+int
+vhost_pci_tx_offload(uint64_t features, const struct rte_mbuf *m,
+		struct vhost_pci_tx_prefix *prefix)
+{
+	struct tx_packet pkt = { .m = m, .prefix = prefix, .features = features };
+	int ret = tx_begin(&pkt);
+
+	if (ret == 0 && m->ol_flags & L4_FLAGS)
+		tx_l4_csum(&pkt);
+	return ret;
 }
