@@ -13,6 +13,7 @@
 #include <rte_cpuflags.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
+#include <rte_malloc.h>
 #include <rte_trace_point.h>
 #include <rte_vect.h>
 
@@ -508,6 +509,31 @@ test_tx_prepare_headers_only(void **state)
 	rig_fini(&rig);
 }
 
+/* A pool whose mbufs have external buffers for life is refused, and nothing is left of it. */
+static void
+test_pinned_buffers(void **state)
+{
+	struct rte_pktmbuf_extmem memory = { .buf_len = 64 * 1024, .elt_size = 2048 };
+	struct rte_mempool *pool;
+	struct rig rig;
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	memory.buf_ptr = rte_malloc(NULL, memory.buf_len, 0);
+	assert_non_null(memory.buf_ptr);
+	memory.buf_iova = rte_malloc_virt2iova(memory.buf_ptr);
+	pool = rte_pktmbuf_pool_create_extbuf("pinned", 31, 0, 0, 2048, SOCKET_ID_ANY, &memory, 1);
+	assert_non_null(pool);
+	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(rig.port, 0, 256, SOCKET_ID_ANY, NULL, pool),
+			-ENOTSUP);
+	assert_int_equal(rte_eth_rx_queue_setup(rig.port, 0, 256, SOCKET_ID_ANY, NULL, rig.pool),
+			0);
+	assert_int_equal(rte_eth_dev_start(rig.port), 0);
+	rte_mempool_free(pool);
+	rte_free(memory.buf_ptr);
+	rig_fini(&rig);
+}
+
 /* A queue whose start is deferred does not start with the port. */
 static void
 test_deferred_start(void **state)
@@ -707,6 +733,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_max_queue_size),
 	BOTH(test_queue_stop),
 	RIG_TEST(test_tx_prepare_headers_only, split),
+	RIG_TEST(test_pinned_buffers, split),
 	BOTH(test_deferred_start),
 	BOTH(test_telemetry),
 	RIG_TEST(test_telemetry_regions, split),

@@ -60,6 +60,14 @@ vhost_pci_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue_id, uint16_t nb
 				data_room);
 		return -EINVAL;
 	}
+	/* An mbuf that has lost its buffer to a front-end's memory never gets it back: detaching
+	 * knows them by their pool, and leaves them as they are.
+	 */
+	if ((rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF) != 0) {
+		DRV_LOG(ERR, "%s: mbufs with pinned external buffers are not supported",
+				vhost_pci_port_name(port));
+		return -ENOTSUP;
+	}
 	rxq = rte_zmalloc_socket("vhost_pci_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE,
 			(int)socket_id);
 	if (rxq == NULL)
