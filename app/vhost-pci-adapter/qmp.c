@@ -18,6 +18,9 @@
 /** Longest line taken; QEMU's answers here have some hundred bytes. */
 #define QMP_LINE_BYTES (1u << 20)
 
+/** Arrays and objects of a line at most: the parser calls itself for one within another. */
+#define QMP_LINE_NODES 1024u
+
 /** Tag of the command that ends the negotiation. */
 #define QMP_NEGOTIATION "qmp_capabilities"
 
@@ -128,13 +131,25 @@ qmp_message(struct qmp *qmp, JsonObject *message)
 	}
 }
 
+/* Whether a line can be parsed: what a machine sends must not use up the stack. */
+static bool
+qmp_line_is_flat(const char *line)
+{
+	unsigned int nb = 0;
+
+	/* also what is in a string, about whose ends a machine and this parser may differ */
+	for (; *line != '\0' && nb <= QMP_LINE_NODES; line++)
+		nb += *line == '[' || *line == '{';
+	return nb <= QMP_LINE_NODES;
+}
+
 static void
 qmp_line(struct qmp *qmp, const char *line)
 {
 	g_autoptr(JsonParser) parser = json_parser_new();
 	JsonNode *root = NULL;
 
-	if (json_parser_load_from_data(parser, line, -1, NULL))
+	if (qmp_line_is_flat(line) && json_parser_load_from_data(parser, line, -1, NULL))
 		root = json_parser_get_root(parser);
 	if (root != NULL && JSON_NODE_HOLDS_OBJECT(root))
 		qmp_message(qmp, json_node_get_object(root));

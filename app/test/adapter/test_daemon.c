@@ -291,12 +291,37 @@ test_qmp_name_is_taken(void **state)
 	daemon_stop(&rig);
 }
 
+/* A machine that sends arrays within arrays: they are none of its answers, and do no harm. */
+static void
+test_qmp_nested(void **state)
+{
+	g_autofree char *option = NULL, *nested = g_strnfill(512 * 1024, '[');
+	const char *more[2] = { NULL };
+	struct daemon_rig rig;
+	struct tfe_dev dev;
+
+	(void)state;
+	daemon_rig_init(&rig);
+	qmp_listen(&rig);
+	option = g_strdup_printf("--qmp=%s", rig.qmp_path);
+	more[0] = option;
+	daemon_start(&rig, more);
+	qmp_accept(&rig);
+	qmp_write(&rig, nested);
+	qmp_write(&rig, "\r\n");
+	daemon_open_frontend(&rig, &dev);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\"", "\"id\":\"vpci-0\""));
+	tfe_dev_close(&dev);
+	daemon_stop(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_command_line),
 	cmocka_unit_test(test_config_file),
 	cmocka_unit_test(test_status),
 	cmocka_unit_test(test_qmp),
 	cmocka_unit_test(test_qmp_name_is_taken),
+	cmocka_unit_test(test_qmp_nested),
 };
 
 REGISTER_TEST_GROUP(daemon_autotest, tests, NULL, NULL);
