@@ -41,20 +41,30 @@ keeper_close(int fd)
 	close(fd);
 }
 
+void
+keeper_close_waiting(int listen_fd)
+{
+	int client;
+
+	/* nobody comes any more: those who were there before are found by accept4() still */
+	shutdown(listen_fd, SHUT_RD);
+	fcntl(listen_fd, F_SETFL, O_NONBLOCK);
+	while ((client = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		keeper_close(client);
+}
+
 /* The keeper: end a connection, or all that were not accepted yet. */
 static void
 keeper_end(int fd)
 {
 	socklen_t bytes = sizeof(int);
-	int listens = 0, client;
+	int listens = 0;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 || !listens) {
 		keeper_close(fd);
 		return;
 	}
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	while ((client = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
-		keeper_close(client);
+	keeper_close_waiting(fd);
 	close(fd);
 }
 

@@ -36,4 +36,10 @@ void keeper_release(uint64_t id);
 /** Close a connection so that its client finds the end of the stream, not a reset. */
 void keeper_close(int fd);
 
+/**
+ * Close the connections that were made to a listening socket and not accepted, as keeper_close()
+ * does: with the socket they would be reset. Nobody can connect to it after that.
+ */
+void keeper_close_waiting(int listen_fd);
+
 #endif /* KEEPER_H */

@@ -206,6 +206,7 @@ vfu_device_destroy(struct vfu_device *device)
 	if (device == NULL)
 		return;
 	vfu_device_disconnect(device);
+	keeper_close_waiting(listener_fd(device->listener));
 	listener_destroy(device->listener);
 	keeper_release(device->keeper_id);
 	for (unsigned int type = 0; type < VFIO_PCI_NUM_IRQS; type++)

@@ -257,6 +257,50 @@ test_second_client(void **state)
 	vfu_rig_stop(&rig);
 }
 
+/** What destroy_with_waiting() is handed over. */
+struct waiting {
+	struct vfu_rig *rig;
+	struct vfc client;
+	int error; /**< of who comes when the device is gone */
+};
+
+/* In the thread, which so has no time to accept the client before the device goes. */
+static void
+destroy_with_waiting(void *opaque)
+{
+	struct waiting *waiting = opaque;
+	struct vfc late;
+	struct vfc_msg msg;
+
+	vfc_msg_init(&msg, VFC_RESET, NULL, 0);
+	if (vfc_connect(&waiting->client, waiting->rig->path) == 0)
+		vfc_send(&waiting->client, &msg);
+	vfu_device_destroy(waiting->rig->device);
+	waiting->rig->device = NULL;
+	waiting->error = vfc_connect(&late, waiting->rig->path);
+}
+
+/*
+ * The device goes while a client waits to be accepted: it finds the end of the stream, where a
+ * reset would make QEMU 11.1 abort.
+ */
+static void
+test_destroyed_with_a_client_that_waits(void **state)
+{
+	struct vfu_rig rig;
+	struct waiting waiting = { .rig = &rig, .client.fd = -1 };
+	char byte;
+
+	(void)state;
+	vfu_rig_start(&rig, 0);
+	loop_thread_call(&rig.thread, destroy_with_waiting, &waiting);
+	assert_true(waiting.client.fd >= 0);
+	assert_int_equal(read(waiting.client.fd, &byte, sizeof(byte)), 0);
+	assert_int_equal(waiting.error, -ENOENT);
+	vfc_close(&waiting.client);
+	vfu_rig_stop(&rig);
+}
+
 /* Requests may come in pieces, many at once, and without wanting a reply. */
 static void
 test_pieces_and_pipeline(void **state)
@@ -396,6 +440,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_hostile_eventfd),
 	cmocka_unit_test(test_reconnect),
 	cmocka_unit_test(test_second_client),
+	cmocka_unit_test(test_destroyed_with_a_client_that_waits),
 	cmocka_unit_test(test_pieces_and_pipeline),
 	cmocka_unit_test(test_client_does_not_read),
 	cmocka_unit_test(test_memory),
