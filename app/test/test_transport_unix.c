@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -333,6 +334,57 @@ test_lingering_sockets_left_in_a_connection(void **state)
 	}
 }
 
+/* Nor that of one which was never served, or not even accepted. */
+static void
+test_lingering_sockets_of_nobody(void **state)
+{
+	struct connection *conn = *state;
+	int fds[] = { test_lingering_socket(), test_lingering_socket() };
+	struct wire wire = set_call(1);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t bytes = sizeof(address);
+	struct connection waiting;
+	int fd, listener;
+
+	/* bound to nothing but the family, it gets a name of its own from the kernel */
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+	assert_int_equal(listen(listener, 2), 0);
+	waiting.peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(waiting.peer, (struct sockaddr *)&address, bytes), 0);
+	write_fds(&waiting, &wire, wire_bytes(&wire), &fds[0], 1);
+	vhost_pci_unix_close_listener(listener);
+	assert_false(test_socket_lingers(fds[0]));
+
+	fd = dup(conn->transport->event_fd);
+	write_fds(conn, &wire, wire_bytes(&wire), &fds[1], 1);
+	vhost_pci_unix_close(fd);
+	assert_false(test_socket_lingers(fds[1]));
+	close(waiting.peer);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Nor does one whose peer has no fds to send, and sends them. */
+static void
+test_lingering_socket_along_with_bytes(void **state)
+{
+	struct connection *conn = *state;
+	int fd = test_lingering_socket();
+	struct wire wire = set_call(1);
+	uint8_t bytes[sizeof(wire)];
+
+	assert_int_equal(vhost_pci_unix_recv_bytes(conn->transport->event_fd, bytes, sizeof(bytes)),
+			-EAGAIN);
+	write_fds(conn, &wire, wire_bytes(&wire), &fd, 1);
+	assert_int_equal(vhost_pci_unix_recv_bytes(conn->transport->event_fd, bytes, sizeof(bytes)),
+			wire_bytes(&wire));
+	assert_memory_equal(bytes, &wire, wire_bytes(&wire));
+	assert_false(test_socket_lingers(fd));
+	close(fd);
+}
+
 static void
 test_channel_of_a_lingering_socket(void **state)
 {
@@ -594,6 +646,8 @@ static const struct CMUnitTest tests[] = {
 	CONN_TEST(test_fds_with_every_byte),
 	CONN_TEST(test_lingering_sockets),
 	CONN_TEST(test_lingering_sockets_left_in_a_connection),
+	CONN_TEST(test_lingering_sockets_of_nobody),
+	CONN_TEST(test_lingering_socket_along_with_bytes),
 	CONN_TEST(test_channel_of_a_lingering_socket),
 	CONN_TEST(test_fds_when_the_process_has_no_more),
 	CONN_TEST(test_peer_that_closes_between_messages),

@@ -11,9 +11,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
 #include <rte_dev.h>
 
 #include "driver_rig.h"
+#include "test_util.h"
 
 #define NB_RECONNECTS 1000
 
@@ -164,6 +166,49 @@ test_second_is_refused(void **state)
 	assert_int_equal(tfe_conn_wait_closed(&second, RIG_TIMEOUT_MS), 0);
 	tfe_conn_close(&second);
 	assert_int_equal(rig_xstat(&rig, "frontend_refused"), 1);
+	check_traffic(&rig);
+	rig_fini(&rig);
+	(void)state;
+}
+
+/** A front-end that is refused, and what it has sent by then. */
+struct refused {
+	const struct rig *rig;
+	struct tfe_conn conn;
+	int fd;
+};
+
+/* On the thread that accepts: it comes to that when all of this is done. */
+static void
+connect_with_fd(void *arg)
+{
+	struct refused *refused = arg;
+	const uint64_t index = 0;
+	struct tfe_msg msg;
+
+	if (tfe_conn_connect(&refused->conn, refused->rig->path, RIG_TIMEOUT_MS) < 0)
+		return;
+	tfe_msg_init(&msg, TFE_VU_SET_VRING_CALL, &index, sizeof(index));
+	tfe_msg_add_fd(&msg, refused->fd);
+	tfe_conn_send(&refused->conn, &msg);
+}
+
+/* What it has sent is not waited for: its last close would, as long as the front-end likes. */
+static void
+test_refused_with_lingering_socket(void **state)
+{
+	struct rig rig;
+	struct refused refused = { .rig = &rig };
+
+	rig_open(&rig, &plain, &rig_split, 0, NULL);
+	refused.fd = test_lingering_socket();
+	tfe_conn_init(&refused.conn);
+	assert_int_equal(rte_eal_alarm_set(1, connect_with_fd, &refused), 0);
+	rig_wait_xstat(&rig, "frontend_refused", 1);
+	assert_int_equal(tfe_conn_wait_closed(&refused.conn, RIG_TIMEOUT_MS), 0);
+	assert_false(test_socket_lingers(refused.fd));
+	tfe_conn_close(&refused.conn);
+	close(refused.fd);
 	check_traffic(&rig);
 	rig_fini(&rig);
 	(void)state;
@@ -585,6 +630,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_reconnects),
 	BOTH(test_lost_at_each_step),
 	cmocka_unit_test(test_second_is_refused),
+	cmocka_unit_test(test_refused_with_lingering_socket),
 	BOTH(test_client),
 	BOTH(test_set_link),
 	BOTH(test_stop_start),

@@ -168,6 +168,18 @@ vhost_pci_unix_accept(int listen_fd)
 	return errno == ECONNABORTED || errno == EINTR ? -EAGAIN : -errno;
 }
 
+void
+vhost_pci_unix_close_listener(int listen_fd)
+{
+	int fd;
+
+	/* Nobody comes any more; those who were there before are. */
+	(void)shutdown(listen_fd, SHUT_RD);
+	while ((fd = vhost_pci_unix_accept(listen_fd)) >= 0)
+		vhost_pci_unix_close(fd);
+	close(listen_fd);
+}
+
 int
 vhost_pci_unix_connect(const char *path)
 {
@@ -440,31 +452,40 @@ unix_send(struct vhost_pci_transport *base, struct vhost_pci_msg *msg)
 	return ret;
 }
 
-/** Take the fds of what will not be received any more, which else went with the socket. */
-static void
-discard_left(int fd)
+ssize_t
+vhost_pci_unix_recv_bytes(int fd, void *bytes, size_t nb_bytes)
 {
 	union fds_control control;
-	uint8_t bytes[512];
-	struct iovec part = { bytes, sizeof(bytes) };
+	struct iovec part = { bytes, nb_bytes };
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
 	struct vhost_pci_msg msg;
-	unsigned int i;
+	ssize_t nb = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
+	if (nb < 0)
+		return -errno;
+	msg.nb_fds = 0;
+	(void)receive_fds(&msg, &message);
+	vhost_pci_msg_close_fds(&msg);
+	return nb;
+}
+
+void
+vhost_pci_unix_close(int fd)
+{
+	uint8_t bytes[512];
+	unsigned int i = 0;
+
+	/* The fds of what will not be received any more else went with the socket. */
 	(void)shutdown(fd, SHUT_RD);
-	for (i = 0; i < MAX_PIECES_LEFT; i++) {
-		struct msghdr message = {
-			.msg_iov = &part,
-			.msg_iovlen = 1,
-			.msg_control = control.bytes,
-			.msg_controllen = sizeof(control.bytes),
-		};
-
-		if (recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
-			return;
-		msg.nb_fds = 0;
-		(void)receive_fds(&msg, &message);
-		vhost_pci_msg_close_fds(&msg);
-	}
+	while (i < MAX_PIECES_LEFT && vhost_pci_unix_recv_bytes(fd, bytes, sizeof(bytes)) > 0)
+		i++;
+	/* A channel's socket is the front-end's. */
+	vhost_pci_peer_fd_close(fd);
 }
 
 static void
@@ -473,9 +494,7 @@ unix_close(struct vhost_pci_transport *base)
 	struct unix_transport *transport = (struct unix_transport *)base;
 
 	vhost_pci_msg_close_fds(&transport->msg);
-	discard_left(base->event_fd);
-	/* A channel's socket is the front-end's. */
-	vhost_pci_peer_fd_close(base->event_fd);
+	vhost_pci_unix_close(base->event_fd);
 	free(transport);
 }
 

@@ -13,6 +13,8 @@
 #ifndef VHOST_PCI_TRANSPORT_UNIX_H
 #define VHOST_PCI_TRANSPORT_UNIX_H
 
+#include <sys/types.h>
+
 #include "vhost_pci_transport.h"
 
 /**
@@ -34,6 +36,11 @@ int vhost_pci_unix_listen(const char *path);
 int vhost_pci_unix_accept(int listen_fd);
 
 /**
+ * Close a listening fd, and the connections that were not accepted by vhost_pci_unix_close().
+ */
+void vhost_pci_unix_close_listener(int listen_fd);
+
+/**
  * Connect to a path.
  *
  * @return A connected, non-blocking fd, the caller's; -ENAMETOOLONG; -EINVAL for an empty path;
@@ -41,6 +48,22 @@ int vhost_pci_unix_accept(int listen_fd);
  *	   backlog is full; -errno.
  */
 int vhost_pci_unix_connect(const char *path);
+
+/**
+ * Close a connection which has no transport.
+ *
+ * Fds that were sent over it, and not received, would be closed by the kernel with it, and that may
+ * wait: they are closed by vhost_pci_peer_fd_close() first.
+ */
+void vhost_pci_unix_close(int fd);
+
+/**
+ * Receive bytes from a socket whose peer has no fds to send; those that come along nevertheless are
+ * closed by vhost_pci_peer_fd_close(), for the kernel might wait where it drops them.
+ *
+ * @return As recv(2) with MSG_DONTWAIT, but -errno where it fails.
+ */
+ssize_t vhost_pci_unix_recv_bytes(int fd, void *bytes, size_t nb_bytes);
 
 /**
  * Make a transport out of a connected fd, which becomes the transport's also where it fails.

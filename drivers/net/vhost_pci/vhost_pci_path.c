@@ -118,7 +118,7 @@ vhost_pci_path_close(struct vhost_pci_path *p)
 	if (p->listen_fd < 0)
 		return;
 	remove_file(p);
-	close(p->listen_fd);
+	vhost_pci_unix_close_listener(p->listen_fd);
 	p->is_bound = false;
 	p->listen_fd = -1;
 }

@@ -134,7 +134,7 @@ accept_event(struct vhost_pci_port *port)
 				"%s: another front-end is refused while one is connected",
 				vhost_pci_port_name(port));
 	sock->warned = true;
-	close(fd);
+	vhost_pci_unix_close(fd);
 }
 
 /** Open the timer; its event is watched. */
