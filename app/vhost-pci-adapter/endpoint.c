@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <linux/vhost_types.h>
 
@@ -174,7 +173,7 @@ endpoint_begin(struct endpoint *endpoint, int fd)
 		vhost_pci_log(VHOST_PCI_LOG_WARNING,
 				"%s: a front-end is refused: there are %u already",
 				endpoint->config.name, endpoint->config.max_frontends);
-		close(fd);
+		vhost_pci_unix_close(fd);
 		return;
 	}
 	if (frontend_create(fd, &config, &waiting_ops, NULL, &frontend) < 0)

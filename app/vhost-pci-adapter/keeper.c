@@ -15,6 +15,7 @@
 
 #include "keeper.h"
 #include "vhost_pci_log.h"
+#include "vhost_pci_transport_unix.h"
 
 /** A socket that the keeper has. */
 struct keeper_socket {
@@ -34,7 +35,7 @@ keeper_close(int fd)
 
 	/* nothing more comes in; then nothing is left unread, which is what a reset tells of */
 	shutdown(fd, SHUT_RD);
-	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+	while (vhost_pci_unix_recv_bytes(fd, bytes, sizeof(bytes)) > 0)
 		;
 	/* whoever has a duplicate */
 	shutdown(fd, SHUT_RDWR);

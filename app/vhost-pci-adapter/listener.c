@@ -90,7 +90,7 @@ listener_destroy(struct listener *listener)
 		return;
 	watch_stop(&listener->watch);
 	watch_stop(&listener->retry);
-	close(listener->fd);
+	vhost_pci_unix_close_listener(listener->fd);
 	unlink(listener->path);
 	g_free(listener->path);
 	g_free(listener);

@@ -11,6 +11,7 @@
 
 #include "vhost_pci_notify_fd.h"
 #include "vhost_pci_peer_fd.h"
+#include "vhost_pci_transport_unix.h"
 
 #include "notify.h"
 
@@ -55,13 +56,15 @@ notify_take(int fd)
 	struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
 	ssize_t nb;
 
-	nb = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+	/* First: what reads a socket as a file drops the fds that come along. */
+	nb = vhost_pci_unix_recv_bytes(fd, bytes, sizeof(bytes));
+	if (nb < 0 && nb != -ENOTSOCK)
+		return nb == -EAGAIN || nb == -EINTR ? 0 : (int)nb;
+	if (nb < 0)
+		nb = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 	/* Not every kernel, nor each file, can promise not to wait. */
-	if (nb < 0 && errno != EAGAIN && errno != EINTR) {
-		nb = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-		if (nb < 0 && errno == ENOTSOCK)
-			nb = notify_read(fd, bytes, sizeof(bytes));
-	}
+	if (nb < 0 && errno != EAGAIN && errno != EINTR)
+		nb = notify_read(fd, bytes, sizeof(bytes));
 	if (nb == 0)
 		return -EPIPE;
 	if (nb < 0)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "qmp.h"
 #include "vhost_pci_log.h"
@@ -44,7 +43,7 @@ qmp_lose(struct qmp *qmp)
 	bool was_ready = qmp->is_ready;
 
 	watch_stop(&qmp->watch);
-	close(qmp->fd);
+	vhost_pci_unix_close(qmp->fd);
 	qmp->fd = -1;
 	qmp->is_ready = false;
 	g_string_truncate(qmp->in, 0);
@@ -160,10 +159,10 @@ qmp_readable(void *opaque)
 {
 	struct qmp *qmp = opaque;
 	char bytes[4096];
-	ssize_t nb = recv(qmp->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	ssize_t nb = vhost_pci_unix_recv_bytes(qmp->fd, bytes, sizeof(bytes));
 	char *end;
 
-	if (nb < 0 && (errno == EAGAIN || errno == EINTR))
+	if (nb == -EAGAIN || nb == -EINTR)
 		return;
 	if (nb <= 0 || qmp->in->len > QMP_LINE_BYTES) {
 		vhost_pci_log(VHOST_PCI_LOG_INFO, "%s: connection lost", qmp->path);
@@ -221,7 +220,7 @@ qmp_destroy(struct qmp *qmp)
 	watch_stop(&qmp->watch);
 	watch_stop(&qmp->retry);
 	if (qmp->fd >= 0)
-		close(qmp->fd);
+		vhost_pci_unix_close(qmp->fd);
 	g_string_free(qmp->in, TRUE);
 	g_free(qmp->path);
 	g_free(qmp);

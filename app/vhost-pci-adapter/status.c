@@ -45,7 +45,7 @@ status_reader_free(gpointer data)
 
 	watch_stop(&reader->watch);
 	watch_stop(&reader->timer);
-	close(reader->fd);
+	vhost_pci_unix_close(reader->fd);
 	g_free(reader->text);
 	g_free(reader);
 }
@@ -80,7 +80,7 @@ status_accept(void *opaque, int fd)
 	struct status_reader *reader;
 
 	if (status->readers->len == STATUS_READERS) {
-		close(fd);
+		vhost_pci_unix_close(fd);
 		return;
 	}
 	reader = g_new0(struct status_reader, 1);

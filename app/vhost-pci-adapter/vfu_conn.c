@@ -13,6 +13,12 @@
 #include "vhost_pci_peer_fd.h"
 #include "watch.h"
 
+/**
+ * Fds that the kernel passes on with one piece of a stream (SCM_MAX_FD): there is room for all of
+ * them, for those that it drops itself it closes as it likes, and that may wait.
+ */
+#define VFU_PIECE_FDS 253u
+
 /** Largest message taken: a region write of the largest count. */
 #define VFU_MSG_BYTES (sizeof(struct vfu_hdr) + sizeof(struct vfu_region_access) + VFU_DATA_BYTES)
 
@@ -138,7 +144,7 @@ vfu_conn_recv(struct vfu_conn *conn, void *bytes, size_t nb_bytes)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * VFU_MSG_FDS)];
+		char bytes[CMSG_SPACE(sizeof(int) * VFU_PIECE_FDS)];
 	} control;
 	struct iovec iov = { .iov_base = bytes, .iov_len = nb_bytes };
 	struct msghdr msg = {

@@ -7,6 +7,7 @@
 
 #include "adapter_rig.h"
 #include "test.h"
+#include "test_util.h"
 
 #define MB UINT64_C(0x100000)
 
@@ -244,6 +245,52 @@ test_many(void **state)
 	g_free(devs);
 }
 
+/** A front-end that is refused, and what it has sent by then. */
+struct refused {
+	struct adapter_rig *rig;
+	struct tfe_conn conn;
+	int fd;
+};
+
+/* In the thread, which so comes to accept it when all of this is done. */
+static void
+connect_with_fd(void *opaque)
+{
+	struct refused *refused = opaque;
+	const uint64_t index = 0;
+	struct tfe_msg msg;
+
+	if (tfe_conn_connect(&refused->conn, refused->rig->vhost_path, 5000) < 0)
+		return;
+	tfe_msg_init(&msg, TFE_VU_SET_VRING_CALL, &index, sizeof(index));
+	tfe_msg_add_fd(&msg, refused->fd);
+	tfe_conn_send(&refused->conn, &msg);
+}
+
+/* A front-end is refused: what it has sent is not waited for, which its last close would. */
+static void
+test_refused_with_lingering_socket(void **state)
+{
+	struct adapter_rig rig;
+	struct refused refused = { .rig = &rig };
+	struct tfe_dev dev;
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	rig.config.max_frontends = 1;
+	adapter_rig_start(&rig);
+	adapter_rig_open_frontend(&rig, &dev);
+	refused.fd = test_lingering_socket();
+	tfe_conn_init(&refused.conn);
+	loop_thread_call(&rig.thread, connect_with_fd, &refused);
+	assert_int_equal(tfe_conn_wait_closed(&refused.conn, 5000), 0);
+	assert_false(test_socket_lingers(refused.fd));
+	tfe_conn_close(&refused.conn);
+	close(refused.fd);
+	tfe_dev_close(&dev);
+	adapter_rig_stop(&rig);
+}
+
 /* The front-end listens, the endpoint connects: as soon as it can, and again. */
 static void
 test_connect(void **state)
@@ -296,6 +343,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_virtio_user),
 	cmocka_unit_test(test_no_protocol_features),
 	cmocka_unit_test(test_many),
+	cmocka_unit_test(test_refused_with_lingering_socket),
 	cmocka_unit_test(test_connect),
 	cmocka_unit_test(test_restarted),
 };

@@ -20,6 +20,7 @@
 
 #include "daemon_rig.h"
 #include "test.h"
+#include "test_util.h"
 #include "tfe_dev.h"
 #include "tfe_req.h"
 #include "vfu_client.h"
@@ -66,9 +67,9 @@ qmp_expect(struct daemon_rig *rig, const char *const *words)
 	g_string_erase(rig->in, 0, end - rig->in->str + 1);
 }
 
-/* Accept the daemon, and negotiate. */
+/* Accept the daemon, which begins to negotiate. */
 static void
-qmp_accept(struct daemon_rig *rig)
+qmp_greet(struct daemon_rig *rig)
 {
 	struct pollfd pfd = { .fd = rig->qmp_listen, .events = POLLIN };
 
@@ -77,6 +78,13 @@ qmp_accept(struct daemon_rig *rig)
 	assert_true(rig->qmp >= 0);
 	qmp_write(rig, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n");
 	qmp_expect(rig, STRINGS("\"execute\":\"qmp_capabilities\""));
+}
+
+/* Accept the daemon, and negotiate. */
+static void
+qmp_accept(struct daemon_rig *rig)
+{
+	qmp_greet(rig);
 	qmp_write(rig, "{\"return\": {}, \"id\": \"qmp_capabilities\"}\r\n");
 }
 
@@ -315,6 +323,42 @@ test_qmp_nested(void **state)
 	daemon_stop(&rig);
 }
 
+/* A machine that sends fds along with its answers: nothing waits for their last close. */
+static void
+test_qmp_lingering_socket(void **state)
+{
+	static char answer[] = "{\"return\": {}, \"id\": \"qmp_capabilities\"}\r\n";
+	struct iovec part = { answer, sizeof(answer) - 1 };
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .align = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	g_autofree char *option = NULL;
+	const char *more[2] = { NULL };
+	int fd = test_lingering_socket();
+	struct daemon_rig rig;
+	struct tfe_dev dev;
+
+	(void)state;
+	daemon_rig_init(&rig);
+	qmp_listen(&rig);
+	option = g_strdup_printf("--qmp=%s", rig.qmp_path);
+	more[0] = option;
+	daemon_start(&rig, more);
+	qmp_greet(&rig);
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	message.msg_control = &control;
+	message.msg_controllen = sizeof(control);
+	assert_int_equal(sendmsg(rig.qmp, &message, MSG_NOSIGNAL), sizeof(answer) - 1);
+	daemon_open_frontend(&rig, &dev);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\""));
+	assert_false(test_socket_lingers(fd));
+	close(fd);
+	tfe_dev_close(&dev);
+	daemon_stop(&rig);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_command_line),
 	cmocka_unit_test(test_config_file),
@@ -322,6 +366,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_qmp),
 	cmocka_unit_test(test_qmp_name_is_taken),
 	cmocka_unit_test(test_qmp_nested),
+	cmocka_unit_test(test_qmp_lingering_socket),
 };
 
 REGISTER_TEST_GROUP(daemon_autotest, tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -115,6 +116,44 @@ take_from_socket(void)
 }
 
 static int
+take_from_socket_with_fd(void)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 3600 };
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	uint64_t one = 1;
+	struct iovec part = { &one, sizeof(one) };
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct linger after;
+	socklen_t bytes = sizeof(after);
+	int fds[2], sent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (sent < 0 || setsockopt(sent, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0 ||
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 ||
+			notify_prepare(fds[0]) != 0)
+		return 1;
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof(sent));
+	memcpy(CMSG_DATA(&control.align), &sent, sizeof(sent));
+	if (sendmsg(fds[1], &message, MSG_NOSIGNAL) != sizeof(one))
+		return 2;
+	if (!is_taken(fds[0]))
+		return 3;
+	/* what came along was closed, in a way that would not have waited */
+	if (getsockopt(sent, SOL_SOCKET, SO_LINGER, &after, &bytes) < 0 || after.l_onoff)
+		return 4;
+	return 0;
+}
+
+static int
 take_from_eventfd(void)
 {
 	int fd = eventfd(0, EFD_CLOEXEC);
@@ -188,6 +227,13 @@ test_take_from_socket(void **state)
 }
 
 static void
+test_take_from_socket_with_fd(void **state)
+{
+	(void)state;
+	run_both(take_from_socket_with_fd);
+}
+
+static void
 test_take_from_eventfd(void **state)
 {
 	(void)state;
@@ -217,6 +263,7 @@ test_signal_eventfd(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_take_from_socket),
+	cmocka_unit_test(test_take_from_socket_with_fd),
 	cmocka_unit_test(test_take_from_eventfd),
 	cmocka_unit_test(test_take_from_pipe),
 	cmocka_unit_test(test_signal_socket),

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "test.h"
+#include "test_util.h"
 #include "vfu_rig.h"
 
 #define MB UINT64_C(0x100000)
@@ -261,6 +262,7 @@ test_second_client(void **state)
 struct waiting {
 	struct vfu_rig *rig;
 	struct vfc client;
+	int fd;    /**< that the client has sent */
 	int error; /**< of who comes when the device is gone */
 };
 
@@ -273,6 +275,7 @@ destroy_with_waiting(void *opaque)
 	struct vfc_msg msg;
 
 	vfc_msg_init(&msg, VFC_RESET, NULL, 0);
+	msg.fds[msg.nb_fds++] = waiting->fd;
 	if (vfc_connect(&waiting->client, waiting->rig->path) == 0)
 		vfc_send(&waiting->client, &msg);
 	vfu_device_destroy(waiting->rig->device);
@@ -293,11 +296,39 @@ test_destroyed_with_a_client_that_waits(void **state)
 
 	(void)state;
 	vfu_rig_start(&rig, 0);
+	waiting.fd = test_lingering_socket();
 	loop_thread_call(&rig.thread, destroy_with_waiting, &waiting);
 	assert_true(waiting.client.fd >= 0);
 	assert_int_equal(read(waiting.client.fd, &byte, sizeof(byte)), 0);
 	assert_int_equal(waiting.error, -ENOENT);
+	/* and what it has sent is not waited for */
+	assert_false(test_socket_lingers(waiting.fd));
+	close(waiting.fd);
 	vfc_close(&waiting.client);
+	vfu_rig_stop(&rig);
+}
+
+/* Fds whose last close would wait, and more of them than any message has. */
+static void
+test_lingering_sockets(void **state)
+{
+	struct vfu_rig rig;
+	struct vfc client;
+	struct vfc_msg msg, reply;
+
+	(void)state;
+	vfu_rig_start(&rig, 0);
+	vfu_rig_plug(&rig, &client);
+	vfc_msg_init(&msg, VFC_RESET, NULL, 0);
+	for (msg.nb_fds = 0; msg.nb_fds < G_N_ELEMENTS(msg.fds); msg.nb_fds++)
+		msg.fds[msg.nb_fds] = test_lingering_socket();
+	assert_int_equal(vfc_send(&client, &msg), 0);
+	assert_int_equal(vfc_recv(&client, &reply), -ECONNRESET);
+	for (unsigned int i = 0; i < msg.nb_fds; i++) {
+		assert_false(test_socket_lingers(msg.fds[i]));
+		close(msg.fds[i]);
+	}
+	vfc_close(&client);
 	vfu_rig_stop(&rig);
 }
 
@@ -441,6 +472,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_reconnect),
 	cmocka_unit_test(test_second_client),
 	cmocka_unit_test(test_destroyed_with_a_client_that_waits),
+	cmocka_unit_test(test_lingering_sockets),
 	cmocka_unit_test(test_pieces_and_pipeline),
 	cmocka_unit_test(test_client_does_not_read),
 	cmocka_unit_test(test_memory),
