@@ -5,10 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "dirty_log.h"
+#include "vhost_pci_transport_unix.h"
 
 /** Largest log taken: that of 32 TB of guest-physical addresses. */
 #define DIRTY_LOG_BYTES_MAX (UINT64_C(1) << 30)
@@ -16,9 +15,8 @@
 int
 dirty_log_map(struct dirty_log *log, int fd, uint64_t offset, uint64_t size_bytes)
 {
-	struct stat st;
-	int seals;
-	void *map;
+	struct vhost_pci_mapping *map;
+	int seals, error;
 
 	if (size_bytes == 0 || size_bytes > DIRTY_LOG_BYTES_MAX || offset > DIRTY_LOG_BYTES_MAX ||
 			(offset | size_bytes) % sizeof(uint64_t) != 0)
@@ -27,17 +25,11 @@ dirty_log_map(struct dirty_log *log, int fd, uint64_t offset, uint64_t size_byte
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return -EPERM;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if ((uint64_t)st.st_size < offset + size_bytes)
-		return -EINVAL;
-	map = mmap(NULL, offset + size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
+	error = vhost_pci_unix_map(fd, offset, size_bytes, &map);
+	if (error < 0)
+		return error;
 	dirty_log_unmap(log);
 	log->map = map;
-	log->map_bytes = offset + size_bytes;
-	log->bits = (uint8_t *)map + offset;
 	log->size_bytes = size_bytes;
 	return 0;
 }
@@ -45,8 +37,7 @@ dirty_log_map(struct dirty_log *log, int fd, uint64_t offset, uint64_t size_byte
 void
 dirty_log_unmap(struct dirty_log *log)
 {
-	if (log->map != NULL)
-		munmap(log->map, log->map_bytes);
+	vhost_pci_mapping_put(log->map);
 	memset(log, 0, sizeof(*log));
 }
 
@@ -54,7 +45,7 @@ bool
 dirty_log_merge(struct dirty_log *log, uint64_t *window, size_t nb_words)
 {
 	size_t nb_log = log->size_bytes / sizeof(uint64_t);
-	uint64_t *bits = (uint64_t *)(void *)log->bits;
+	uint64_t *bits = log->map != NULL ? (uint64_t *)(void *)log->map->va : NULL;
 	bool found = false;
 
 	for (size_t i = 0; i < nb_words; i++) {

@@ -8,7 +8,8 @@
  * log window into it (vhost_pci_adapter_spec.rst, section 11.3).
  *
  * The front-end's log is the one file of a peer that the daemon maps: several back-ends may write
- * to it, so bits are set atomically. It must be sealed against becoming shorter.
+ * to it, so bits are set atomically. It must be sealed against becoming shorter, and where its
+ * pages can't be had nevertheless, bits are lost and nothing else.
  */
 
 #ifndef DIRTY_LOG_H
@@ -18,11 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vhost_pci_mem.h"
+
 /** A front-end's log. */
 struct dirty_log {
-	void *map; /**< of the file from its beginning; NULL: there is none */
-	size_t map_bytes;
-	uint8_t *bits; /**< the log's first byte */
+	struct vhost_pci_mapping *map; /**< whose first byte is the log's; NULL: there is none */
 	uint64_t size_bytes;
 };
 

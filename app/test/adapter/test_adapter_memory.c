@@ -398,6 +398,53 @@ test_log_refused(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* How many mappings of files with this name the process has. */
+static unsigned int
+nb_mappings(const char *name)
+{
+	g_autofree char *maps = NULL;
+	unsigned int nb = 0;
+
+	assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+	for (const char *at = maps; (at = strstr(at, name)) != NULL; at++)
+		nb++;
+	return nb;
+}
+
+/* A log in huge pages, of which it fills only a part: each one is let go of as a whole. */
+static void
+test_log_of_huge_pages(void **state)
+{
+	static const char name[] = "vhost-pci-huge-log";
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+	struct tfe_vu_log log = { .size_bytes = 65536, .offset = 4096 };
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+
+	(void)state;
+	if (fd < 0 || fallocate(fd, 0, 0, 2 * MB) < 0) {
+		close(fd);
+		print_message("# there are no huge pages\n");
+		skip();
+	}
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	adapter_rig_defaults(&rig);
+	adapter_rig_start(&rig);
+	conf.path = rig.vhost_path;
+	conf.mem_bytes = 16 * MB;
+	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_LOG_SHMFD);
+	assert_int_equal(tfe_dev_open(&dev, &conf), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(tfe_req_set_log_base(&dev.conn, &log, fd), 0);
+	assert_int_equal(nb_mappings(name), 1);
+	tfe_dev_close(&dev);
+	adapter_rig_wait_socket(&rig, false);
+	assert_int_equal(nb_mappings(name), 0);
+	adapter_rig_stop(&rig);
+	close(fd);
+}
+
 /* The adapter's log reaches the front-end's: in time, and before a base is told. */
 static void
 test_log(void **state)
@@ -470,6 +517,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_moved),
 	cmocka_unit_test(test_static),
 	cmocka_unit_test(test_log_refused),
+	cmocka_unit_test(test_log_of_huge_pages),
 	cmocka_unit_test(test_log),
 };
 
