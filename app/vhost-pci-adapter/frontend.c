@@ -27,6 +27,15 @@ frontend_update_watch(struct frontend *frontend)
 				frontend_readable, frontend);
 }
 
+enum vhost_pci_log_level
+frontend_complaint_level(struct frontend *frontend, enum vhost_pci_log_level level)
+{
+	if (frontend->has_complained)
+		return VHOST_PCI_LOG_DEBUG;
+	frontend->has_complained = true;
+	return level;
+}
+
 static void
 frontend_closed(void *opaque)
 {
@@ -86,7 +95,8 @@ frontend_refuse(struct frontend *frontend, const struct vhost_pci_msg *msg, int 
 	if (vhost_pci_codec_reply(msg->hdr.request) == VHOST_PCI_REPLY_ACK &&
 			frontend_msg_wants_reply(frontend, &msg->hdr)) {
 		frontend->stats.refused++;
-		vhost_pci_log(VHOST_PCI_LOG_WARNING, "%s: %s refused: %s", frontend->name,
+		vhost_pci_log(frontend_complaint_level(frontend, VHOST_PCI_LOG_WARNING),
+				"%s: %s refused: %s", frontend->name,
 				vhost_pci_codec_name(msg->hdr.request), strerror(-error));
 		vhost_pci_codec_make_reply(&reply, msg->hdr.request, sizeof(reply.payload.u64));
 		reply.payload.u64 = 1;

@@ -25,8 +25,8 @@ frontend_channel_close(struct frontend *frontend)
 static void
 channel_failed(struct frontend *frontend, const char *reason)
 {
-	vhost_pci_log(VHOST_PCI_LOG_NOTICE, "%s: back-end channel closed: %s", frontend->name,
-			reason);
+	vhost_pci_log(frontend_complaint_level(frontend, VHOST_PCI_LOG_NOTICE),
+			"%s: back-end channel closed: %s", frontend->name, reason);
 	frontend_channel_close(frontend);
 	/* no driver that comes later is told that there is one */
 	record_forget(&frontend->record, VHOST_USER_SET_BACKEND_REQ_FD);

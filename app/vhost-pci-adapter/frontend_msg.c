@@ -46,10 +46,11 @@ record_features(struct frontend *frontend, struct vhost_pci_msg *msg)
 
 /* Say what is wrong with memory, once and in a way that helps. */
 static int
-record_memory_error(const struct frontend *frontend, int error)
+record_memory_error(struct frontend *frontend, int error)
 {
 	if (error < 0)
-		vhost_pci_log(VHOST_PCI_LOG_ERR, "%s: %s", frontend->name,
+		vhost_pci_log(frontend_complaint_level(frontend, VHOST_PCI_LOG_ERR), "%s: %s",
+				frontend->name,
 				error == -EINVAL ? "a memory region is empty, wraps, overlaps "
 						   "another or reaches beyond its file"
 						 : window_strerror(error));

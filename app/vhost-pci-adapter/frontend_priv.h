@@ -13,6 +13,7 @@
 #include <glib.h>
 
 #include "frontend.h"
+#include "vhost_pci_log.h"
 #include "vhost_pci_transport.h"
 
 /** The back-end channel, whose other end is the front-end's [section 9.5]. */
@@ -38,6 +39,7 @@ struct frontend {
 	bool is_relaying;
 	bool is_paused;
 	bool is_complete;
+	bool has_complained; /**< see frontend_complaint_level() */
 
 	struct frontend_channel channel;
 
@@ -53,6 +55,13 @@ enum frontend_class {
 	FRONTEND_CLASS_D, /**< the device answers */
 	FRONTEND_CLASS_B, /**< the driver answers, if it is there */
 };
+
+/**
+ * How important it is to say what is wrong with a front-end: the first time as important as it is,
+ * but later no more, for a front-end may do the like without end.
+ */
+enum vhost_pci_log_level frontend_complaint_level(struct frontend *frontend,
+		enum vhost_pci_log_level level);
 
 /** A message's class. */
 enum frontend_class frontend_msg_class(uint32_t request);

@@ -2,12 +2,15 @@
  * Copyright(c) 2026 The vhost-pci authors
  */
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "adapter_rig.h"
 #include "test.h"
 #include "test_util.h"
+#include "vhost_pci_log.h"
 
 #define MB UINT64_C(0x100000)
 
@@ -291,6 +294,58 @@ test_refused_with_lingering_socket(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/** Lines of the log that are seen if nobody asks for more; atomic. */
+static unsigned int nb_lines;
+
+static void count_lines(enum vhost_pci_log_level level, const char *format, va_list args)
+		G_GNUC_PRINTF(2, 0);
+
+static void
+count_lines(enum vhost_pci_log_level level, const char *format, va_list args)
+{
+	(void)format;
+	(void)args;
+	if (level <= VHOST_PCI_LOG_NOTICE)
+		__atomic_fetch_add(&nb_lines, 1, __ATOMIC_RELAXED);
+}
+
+/* What a front-end does wrong, and can do without end, is said once. */
+static void
+test_refusals_are_said_once(void **state)
+{
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+	int ends[2];
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+	struct tfe_msg msg;
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	adapter_rig_start(&rig);
+	conf.path = rig.vhost_path;
+	conf.mem_bytes = 16 * MB;
+	conf.protocol_features |= TFE_BIT(TFE_VU_PROTOCOL_F_BACKEND_REQ);
+	assert_int_equal(tfe_dev_open(&dev, &conf), 0);
+	adapter_rig_settle(&rig);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	nb_lines = 0;
+	vhost_pci_log_set_sink(count_lines);
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_int_equal(tfe_req_set_vring_num(&dev.conn, 0, 0), -EREMOTEIO);
+		/* each closes the one before */
+		tfe_msg_init(&msg, TFE_VU_SET_BACKEND_REQ_FD, NULL, 0);
+		tfe_msg_add_fd(&msg, ends[1]);
+		assert_int_equal(tfe_conn_call(&dev.conn, &msg), 0);
+	}
+	adapter_rig_settle(&rig);
+	vhost_pci_log_set_sink(NULL);
+	assert_int_equal(nb_lines, 1);
+	tfe_dev_close(&dev);
+	close(ends[0]);
+	close(ends[1]);
+	adapter_rig_stop(&rig);
+}
+
 /* The front-end listens, the endpoint connects: as soon as it can, and again. */
 static void
 test_connect(void **state)
@@ -344,6 +399,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_no_protocol_features),
 	cmocka_unit_test(test_many),
 	cmocka_unit_test(test_refused_with_lingering_socket),
+	cmocka_unit_test(test_refusals_are_said_once),
 	cmocka_unit_test(test_connect),
 	cmocka_unit_test(test_restarted),
 };
