@@ -258,6 +258,7 @@ adapter_enter_connected(struct adapter *adapter)
 		adapter_end_session(adapter, "where a packed ring stands is known to no driver");
 		return;
 	}
+	adapter->served_id = frontend_conn_id(adapter->frontend);
 	adapter_set_state(adapter, VHOST_PCI_ADAPTER_CONN_CONNECTED);
 	frontend_set_relaying(adapter->frontend, true);
 	adapter_msg_notify(adapter);
@@ -391,8 +392,11 @@ adapter_save_vrings(struct adapter *adapter)
 {
 	struct record *record = NULL;
 
-	if (adapter->regs.conn_state == VHOST_PCI_ADAPTER_CONN_CONNECTED)
+	/* also of a driver that has failed before, whose session waits in READY */
+	if (adapter->frontend != NULL && !adapter->is_ending &&
+			frontend_conn_id(adapter->frontend) == adapter->served_id)
 		record = frontend_record(adapter->frontend);
+	adapter->served_id = 0;
 	for (unsigned int i = 0; i < adapter->regs.nb_vrings; i++) {
 		struct vhost_pci_adapter_vring_state *state = &adapter->shared->vring_state[i];
 		uint32_t flags = vhost_pci_load_acquire(&state->flags);

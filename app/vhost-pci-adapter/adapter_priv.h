@@ -64,6 +64,7 @@ struct adapter {
 	bool is_shown;             /**< the state speaks of it */
 	bool is_ending;            /**< its session is over, frontend_closed() on its way */
 	bool is_retiring;
+	uint64_t served_id;  /**< session that the driver had; 0: none since its reset */
 	uint32_t told_local; /**< the driver's side of the peer connection, as it was told */
 
 	/* the relay */

@@ -272,6 +272,52 @@ test_packed_base_unknown(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* A packed ring that a driver left in order, after it had failed: the next one goes on there. */
+static void
+test_packed_base_of_failed_driver(void **state)
+{
+	struct vhost_pci_adapter_vring_state *vring_state;
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+	struct vhost_pci_msg msg = { 0 };
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+	struct drv drv;
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	adapter_rig_start(&rig);
+	conf.path = rig.vhost_path;
+	conf.mem_bytes = 16 * MB;
+	conf.features |= TFE_BIT(34); /* RING_PACKED */
+	assert_int_equal(tfe_dev_open(&dev, &conf), 0);
+	drv_plug(&drv, &rig);
+	vring_state = (void *)(drv.shared + drv_read(&drv, DRV_REG(vring_state_off)) -
+			VHOST_PCI_ADAPTER_SHARED_OFF);
+	drv_init(&drv, 0, true);
+	drv_recv_replay(&drv, VHOST_USER_SET_STATUS);
+	/* by its own word, or by the device's */
+	for (uint32_t round = 0; round < 2; round++) {
+		if (round == 0)
+			drv_write(&drv, DRV_REG(device_status), STATUS(FAILED));
+		vhost_pci_store_relaxed(&drv.b2f.ctrl->prod_idx, 4);
+		drv_write(&drv, DRV_BELL(msg_notify), 0);
+		assert_true(drv_read(&drv, DRV_REG(device_status)) &
+				(round == 0 ? STATUS(FAILED) : STATUS(NEEDS_RESET)));
+		assert_int_equal(drv_read(&drv, DRV_REG(conn_state)), CONN(READY));
+		for (unsigned int i = 0; i < 2; i++) {
+			vring_state[i].base = 0x80058005 + round;
+			vring_state[i].flags = VHOST_PCI_ADAPTER_VRING_STATE_VALID;
+		}
+		drv_init(&drv, 0, true);
+		assert_true(replay_has(&drv, VHOST_USER_SET_VRING_BASE, 1, &msg));
+		assert_int_equal(msg.payload.state.num, 0x80058005 + round);
+	}
+	assert_int_equal(tfe_conn_poll(&dev.conn, 0), 0);
+	tfe_dev_close(&dev);
+	drv_unplug(&drv);
+	adapter_rig_stop(&rig);
+}
+
 /* A driver that does not answer, one that ends the session, one that gives up. */
 static void
 test_driver_fails(void **state)
@@ -543,6 +589,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_vring_base),
 	cmocka_unit_test(test_vring_base_of_driver),
 	cmocka_unit_test(test_packed_base_unknown),
+	cmocka_unit_test(test_packed_base_of_failed_driver),
 	cmocka_unit_test(test_driver_fails),
 	cmocka_unit_test(test_corrupted_rings),
 	cmocka_unit_test(test_status),
