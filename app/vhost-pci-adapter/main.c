@@ -40,6 +40,7 @@ struct daemon {
 	GMainLoop *loop;
 	GHashTable *plugs; /**< of struct plug, by the path of the QMP socket, "" for none */
 	GPtrArray *endpoints;
+	GPtrArray *awaited; /**< those of endpoints whose machines are told to let go */
 	struct status *status;
 	GSource *look;
 	int64_t stopping_since; /**< 0: it does not stop */
@@ -140,6 +141,7 @@ daemon_start(struct daemon *daemon, const struct options *options)
 	for (unsigned int i = 0; i < options->endpoints->len; i++) {
 		const struct options_endpoint *oe = g_ptr_array_index(options->endpoints, i);
 		struct endpoint *endpoint;
+		struct plug *plug;
 
 		if (g_mkdir_with_parents(oe->config.socket_dir, 0750) < 0) {
 			fprintf(stderr, "vhost-pci-adapter: %s: %s\n", oe->config.socket_dir,
@@ -151,9 +153,13 @@ daemon_start(struct daemon *daemon, const struct options *options)
 					"%s: adapters have MSI-X: do not unplug them while their "
 					"machine runs, QEMU may abort",
 					oe->config.name);
-		if (endpoint_create(&oe->config, &plug_ops, daemon_plug(daemon, oe), &endpoint) < 0)
+		plug = daemon_plug(daemon, oe);
+		if (endpoint_create(&oe->config, &plug_ops, plug, &endpoint) < 0)
 			return false;
 		g_ptr_array_add(daemon->endpoints, endpoint);
+		/* nobody waits for somebody to type */
+		if (plug_is_automatic(plug))
+			g_ptr_array_add(daemon->awaited, endpoint);
 	}
 	if (options->status_path != NULL) {
 		int error = status_create(options->status_path, daemon->endpoints, &daemon->status);
@@ -183,8 +189,8 @@ daemon_look(void *opaque)
 	unsigned int nb = 0;
 
 	watch_stop(&daemon->look);
-	for (unsigned int i = 0; i < daemon->endpoints->len; i++)
-		endpoint_foreach_adapter(g_ptr_array_index(daemon->endpoints, i), count_attached,
+	for (unsigned int i = 0; i < daemon->awaited->len; i++)
+		endpoint_foreach_adapter(g_ptr_array_index(daemon->awaited, i), count_attached,
 				&nb);
 	if (nb == 0 || g_get_monotonic_time() - daemon->stopping_since > STOP_MS * 1000)
 		g_main_loop_quit(daemon->loop);
@@ -197,8 +203,6 @@ static gboolean
 daemon_stop(gpointer data)
 {
 	struct daemon *daemon = data;
-	GHashTableIter iter;
-	gpointer plug;
 
 	if (daemon->stopping_since != 0) {
 		g_main_loop_quit(daemon->loop);
@@ -208,12 +212,6 @@ daemon_stop(gpointer data)
 	notify_manager("STOPPING=1");
 	for (unsigned int i = 0; i < daemon->endpoints->len; i++)
 		endpoint_retire(g_ptr_array_index(daemon->endpoints, i));
-	g_hash_table_iter_init(&iter, daemon->plugs);
-	while (g_hash_table_iter_next(&iter, NULL, &plug)) {
-		/* nobody waits for somebody to type */
-		if (!plug_is_automatic(plug))
-			g_main_loop_quit(daemon->loop);
-	}
 	daemon_look(daemon);
 	return G_SOURCE_CONTINUE;
 }
@@ -226,6 +224,7 @@ daemon_run(const struct options *options)
 		.plugs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
 				(GDestroyNotify)plug_destroy),
 		.endpoints = g_ptr_array_new_with_free_func((GDestroyNotify)endpoint_destroy),
+		.awaited = g_ptr_array_new(),
 	};
 	bool started;
 	int error;
@@ -243,6 +242,7 @@ daemon_run(const struct options *options)
 	}
 	status_destroy(daemon.status);
 	watch_stop(&daemon.look);
+	g_ptr_array_free(daemon.awaited, TRUE);
 	g_ptr_array_free(daemon.endpoints, TRUE);
 	g_hash_table_destroy(daemon.plugs);
 	g_main_loop_unref(daemon.loop);

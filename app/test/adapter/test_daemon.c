@@ -24,6 +24,7 @@
 #include "tfe_dev.h"
 #include "tfe_req.h"
 #include "vfu_client.h"
+#include "vhost_pci_adapter.h"
 
 /* Be a QMP server. */
 static void
@@ -299,6 +300,51 @@ test_qmp_name_is_taken(void **state)
 	daemon_stop(&rig);
 }
 
+/* The daemon ends: a machine that is told so has the time to let go, whoever else is not told. */
+static void
+test_qmp_stop(void **state)
+{
+	struct tfe_dev_conf conf = TFE_DEV_CONF_DEFAULT;
+	g_autofree char *path = NULL, *option = NULL, *config = NULL, *listen_path = NULL;
+	const char *more[2] = { NULL };
+	struct daemon_rig rig;
+	struct tfe_dev dev;
+	struct vfc machine;
+	int status;
+
+	(void)state;
+	daemon_rig_init(&rig);
+	qmp_listen(&rig);
+	path = g_build_filename(rig.dir, "config", NULL);
+	listen_path = g_build_filename(rig.dir, "blue.sock", NULL);
+	option = g_strdup_printf("--config=%s", path);
+	config = g_strdup_printf("[endpoint blue]\nlisten=%s\nsocket-dir=%s\nqmp=%s\ngrace=0\n",
+			listen_path, rig.dir, rig.qmp_path);
+	assert_true(g_file_set_contents(path, config, -1, NULL));
+	more[0] = option;
+	/* that of the command line is one whose adapters somebody else plugs */
+	daemon_start(&rig, more);
+	qmp_accept(&rig);
+	conf.path = listen_path;
+	conf.mem_bytes = 4 * MB;
+	assert_int_equal(tfe_dev_open(&dev, &conf), 0);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_add\"", "\"id\":\"blue-0\""));
+	g_free(path);
+	path = g_build_filename(rig.dir, "blue-0.sock", NULL);
+	assert_int_equal(vfc_connect(&machine, path), 0);
+	assert_int_equal(vfc_plug(&machine), 0);
+	qmp_write(&rig, "{\"return\": {}, \"id\": \"blue-0\"}\r\n");
+
+	assert_int_equal(kill(rig.pid, SIGTERM), 0);
+	qmp_expect(&rig, STRINGS("\"execute\":\"device_del\"", "\"id\":\"blue-0\""));
+	assert_int_equal(tfe_conn_wait_closed(&dev.conn, TIMEOUT_MS), 0);
+	assert_int_equal(vfc_read32(&machine, VFC_BAR0, 0), VHOST_PCI_ADAPTER_MAGIC);
+	assert_int_equal(waitpid(rig.pid, &status, WNOHANG), 0);
+	vfc_close(&machine);
+	tfe_dev_close(&dev);
+	daemon_stop(&rig);
+}
+
 /* A machine that sends arrays within arrays: they are none of its answers, and do no harm. */
 static void
 test_qmp_nested(void **state)
@@ -365,6 +411,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_status),
 	cmocka_unit_test(test_qmp),
 	cmocka_unit_test(test_qmp_name_is_taken),
+	cmocka_unit_test(test_qmp_stop),
 	cmocka_unit_test(test_qmp_nested),
 	cmocka_unit_test(test_qmp_lingering_socket),
 };
