@@ -76,6 +76,9 @@ struct adapter {
 	int64_t held_since;
 	uint16_t held_flags;
 	struct vhost_pci_msg held;
+	bool has_next; /**< another one waits behind it, which has ended the back-end channel */
+	uint16_t next_flags;
+	struct vhost_pci_msg next;
 	uint32_t channel_request; /**< that waits for the front-end's reply; 0: none */
 	bool has_channel_reply;   /**< which waits for room on the ring */
 	uint64_t channel_reply;

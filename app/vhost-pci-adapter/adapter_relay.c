@@ -105,6 +105,7 @@ adapter_relay_stop(struct adapter *adapter)
 	watch_stop(&adapter->resume);
 	adapter->is_replaying = false;
 	adapter->has_held = false;
+	adapter->has_next = false;
 	adapter->channel_request = 0;
 	adapter->has_channel_reply = false;
 	if (adapter->frontend == NULL || adapter->is_ending)
@@ -159,6 +160,12 @@ adapter_next(struct adapter *adapter)
 {
 	if (adapter->has_held)
 		return true;
+	if (adapter->has_next) {
+		adapter->held = adapter->next;
+		adapter->held_flags = adapter->next_flags;
+		adapter->has_next = false;
+		return adapter->has_held = true;
+	}
 	if (!adapter->is_replaying)
 		return adapter_next_channel_reply(adapter);
 	adapter->held_flags = VHOST_PCI_ADAPTER_FRAME_REPLAY | VHOST_PCI_ADAPTER_FRAME_ANSWERED;
@@ -202,13 +209,17 @@ adapter_relay(struct adapter *adapter, const struct vhost_pci_msg *msg, bool is_
 {
 	if (adapter->regs.conn_state != VHOST_PCI_ADAPTER_CONN_CONNECTED)
 		return FRONTEND_NOT_RELAYED;
-	adapter->held = *msg;
-	adapter->held_flags = is_answered ? VHOST_PCI_ADAPTER_FRAME_ANSWERED : 0;
-	if (!adapter_translate(adapter, &adapter->held)) {
+	/*
+	 * Nothing is read from the front-end while something waits for room. But this message may
+	 * have ended the back-end channel, and the reply for who waits there comes before it.
+	 */
+	adapter->next = *msg;
+	adapter->next_flags = is_answered ? VHOST_PCI_ADAPTER_FRAME_ANSWERED : 0;
+	if (!adapter_translate(adapter, &adapter->next)) {
 		adapter_move_frontend(adapter);
 		return FRONTEND_NOT_RELAYED;
 	}
-	adapter->has_held = true;
+	adapter->has_next = true;
 	adapter->held_since = g_get_monotonic_time();
 	adapter_flush(adapter);
 	/* a driver that has just been found broken gets nothing */

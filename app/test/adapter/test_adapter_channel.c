@@ -341,6 +341,32 @@ test_bad_requests(void **state)
 	close_all(&c);
 }
 
+/* A channel that is replaced when the ring is full: the driver has its answer before that. */
+static void
+test_replaced_while_the_ring_is_full(void **state)
+{
+	const unsigned int nb = 409; /* of 40 bytes each; then there is no room for a reply */
+	struct vhost_pci_msg msg;
+	struct tfe_conn former;
+	struct channel_rig c;
+
+	(void)state;
+	open_all(&c);
+	ask(&c, IOTLB, true);
+	expect_asked(&c, IOTLB);
+	for (unsigned int i = 0; i < nb; i++)
+		assert_int_equal(tfe_req_set_status(&c.dev.conn, 0xf), 0);
+	former = c.channel;
+	send_channel(&c);
+	adapter_rig_settle(&c.rig);
+	for (unsigned int i = 0; i < nb; i++)
+		drv_expect(&c.drv, &msg, VHOST_USER_SET_STATUS, 0);
+	assert_int_not_equal(expect_answer(&c, IOTLB), 0);
+	drv_expect(&c.drv, &msg, VHOST_USER_SET_BACKEND_REQ_FD, 0);
+	tfe_conn_close(&former);
+	close_all(&c);
+}
+
 /* A front-end that does not read what it is asked loses its channel; nobody waits for it. */
 static void
 test_front_end_does_not_read(void **state)
@@ -365,6 +391,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_driver_reset_while_a_request_waits),
 	cmocka_unit_test(test_dropped_requests),
 	cmocka_unit_test(test_bad_requests),
+	cmocka_unit_test(test_replaced_while_the_ring_is_full),
 	cmocka_unit_test(test_front_end_does_not_read),
 };
 
