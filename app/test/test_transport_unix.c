@@ -22,6 +22,7 @@ struct connection {
 	struct vhost_pci_transport *transport;
 	struct vhost_pci_msg msg; /**< The last one received. */
 	int peer;                 /**< The front-end's end; -1: closed. */
+	int flags;                /**< Of what is written there. */
 	unsigned int nb_fds;      /**< Before it all. */
 };
 
@@ -64,7 +65,7 @@ receive(struct connection *conn)
 
 /** Write bytes, and fds along with the first of them; the fds stay the caller's. */
 static void
-write_fds(struct connection *conn, void *bytes, size_t nb_bytes, const int *fds,
+write_fds(const struct connection *conn, void *bytes, size_t nb_bytes, const int *fds,
 		unsigned int nb_fds)
 {
 	union {
@@ -82,7 +83,7 @@ write_fds(struct connection *conn, void *bytes, size_t nb_bytes, const int *fds,
 		control.align.cmsg_len = CMSG_LEN(nb_fds * sizeof(int));
 		memcpy(CMSG_DATA(&control.align), fds, nb_fds * sizeof(int));
 	}
-	assert_int_equal(sendmsg(conn->peer, &message, MSG_NOSIGNAL), nb_bytes);
+	assert_int_equal(sendmsg(conn->peer, &message, MSG_NOSIGNAL | conn->flags), nb_bytes);
 }
 
 static void
@@ -343,7 +344,7 @@ test_lingering_sockets_of_nobody(void **state)
 	struct wire wire = set_call(1);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	socklen_t bytes = sizeof(address);
-	struct connection waiting;
+	struct connection waiting = { .flags = 0 };
 	int fd, listener;
 
 	/* bound to nothing but the family, it gets a name of its own from the kernel */
@@ -383,6 +384,38 @@ test_lingering_socket_along_with_bytes(void **state)
 	assert_memory_equal(bytes, &wire, wire_bytes(&wire));
 	assert_false(test_socket_lingers(fd));
 	close(fd);
+}
+
+/* Nor what comes out of band, for which the stream has no use: the kernel would drop it. */
+static void
+test_lingering_sockets_out_of_band(void **state)
+{
+	struct connection *conn = *state;
+	struct wire wire = set_features(1);
+	struct connection front;
+	int fds[2], ends[2];
+	uint8_t byte;
+
+	if (!test_unix_has_oob())
+		skip();
+	fds[0] = test_lingering_socket();
+	fds[1] = test_lingering_socket();
+	conn->flags = MSG_OOB;
+	write_fds(conn, &wire, 1, &fds[0], 1);
+	conn->flags = 0;
+	write_bytes(conn, (uint8_t *)&wire + 1, wire_bytes(&wire) - 1);
+	assert_int_equal(receive(conn), -E2BIG);
+	assert_false(test_socket_lingers(fds[0]));
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	front = (struct connection){ .peer = ends[0], .flags = MSG_OOB };
+	write_fds(&front, &wire, 1, &fds[1], 1);
+	assert_int_equal(vhost_pci_unix_recv_bytes(ends[1], &byte, 1), 1);
+	assert_false(test_socket_lingers(fds[1]));
+	close(ends[0]);
+	close(ends[1]);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void
@@ -648,6 +681,7 @@ static const struct CMUnitTest tests[] = {
 	CONN_TEST(test_lingering_sockets_left_in_a_connection),
 	CONN_TEST(test_lingering_sockets_of_nobody),
 	CONN_TEST(test_lingering_socket_along_with_bytes),
+	CONN_TEST(test_lingering_sockets_out_of_band),
 	CONN_TEST(test_channel_of_a_lingering_socket),
 	CONN_TEST(test_fds_when_the_process_has_no_more),
 	CONN_TEST(test_peer_that_closes_between_messages),

@@ -84,6 +84,19 @@ test_socket_lingers(int fd)
 	return linger.l_onoff != 0;
 }
 
+bool
+test_unix_has_oob(void)
+{
+	int ends[2];
+	bool has;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	has = send(ends[0], "", 1, MSG_OOB) == 1;
+	close(ends[0]);
+	close(ends[1]);
+	return has;
+}
+
 int
 test_eventfd(void)
 {

@@ -31,6 +31,9 @@ int test_lingering_socket(void);
 /** Whether a socket has SO_LINGER: that of any of its fds. */
 bool test_socket_lingers(int fd);
 
+/** Whether UNIX sockets can send out of band here, which kernels may be built without. */
+bool test_unix_has_oob(void);
+
 /** An eventfd, for a kick or a call. */
 int test_eventfd(void);
 

@@ -56,12 +56,15 @@ struct vfu_conn *
 vfu_conn_create(int fd, const struct vfu_conn_ops *ops, void *opaque)
 {
 	struct vfu_conn *conn = g_new0(struct vfu_conn, 1);
+	const int on = 1;
 
 	conn->fd = fd;
 	conn->ops = ops;
 	conn->opaque = opaque;
 	conn->out_fd = -1;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	/* what is sent out of band the kernel drops otherwise, with its fds, as above */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	conn->watch_in = watch_fd(fd, G_IO_IN, vfu_conn_readable, conn);
 	conn->keeper_id = keeper_hold(fd);
 	return conn;

@@ -332,6 +332,44 @@ test_lingering_sockets(void **state)
 	vfu_rig_stop(&rig);
 }
 
+/* One that comes out of band, which the kernel would drop. */
+static void
+test_lingering_socket_out_of_band(void **state)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .align = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec part;
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct vfu_rig rig;
+	struct vfc client;
+	struct vfc_msg msg;
+	int fd;
+
+	(void)state;
+	if (!test_unix_has_oob())
+		skip();
+	vfu_rig_start(&rig, 0);
+	vfu_rig_plug(&rig, &client);
+	fd = test_lingering_socket();
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	message.msg_control = &control;
+	message.msg_controllen = sizeof(control);
+	vfc_msg_init(&msg, VFC_RESET, NULL, 0);
+	part = (struct iovec){ &msg.hdr, 1 };
+	assert_int_equal(sendmsg(client.fd, &message, MSG_OOB | MSG_NOSIGNAL), 1);
+	assert_int_equal(vfc_send_bytes(&client, (uint8_t *)&msg.hdr + 1, sizeof(msg.hdr) - 1), 0);
+	/* a request that takes no fd */
+	assert_int_equal(vfc_recv(&client, &msg), 0);
+	assert_int_equal(msg.hdr.error, EINVAL);
+	loop_thread_settle(&rig.thread);
+	assert_false(test_socket_lingers(fd));
+	close(fd);
+	vfc_close(&client);
+	vfu_rig_stop(&rig);
+}
+
 /* Requests may come in pieces, many at once, and without wanting a reply. */
 static void
 test_pieces_and_pipeline(void **state)
@@ -473,6 +511,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_second_client),
 	cmocka_unit_test(test_destroyed_with_a_client_that_waits),
 	cmocka_unit_test(test_lingering_sockets),
+	cmocka_unit_test(test_lingering_socket_out_of_band),
 	cmocka_unit_test(test_pieces_and_pipeline),
 	cmocka_unit_test(test_client_does_not_read),
 	cmocka_unit_test(test_memory),

@@ -229,6 +229,18 @@ next_part(struct unix_transport *transport)
 		msg->hdr.size - payload_received };
 }
 
+/**
+ * Have what a peer sends with MSG_OOB come with all else: the kernel drops it otherwise, with its
+ * fds, which it closes as it likes.
+ */
+static void
+take_out_of_band(int fd)
+{
+	const int on = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
 /** Take over the fds of a received piece; those that do not fit are closed. */
 static int
 receive_fds(struct vhost_pci_msg *msg, struct msghdr *message)
@@ -464,8 +476,10 @@ vhost_pci_unix_recv_bytes(int fd, void *bytes, size_t nb_bytes)
 		.msg_controllen = sizeof(control.bytes),
 	};
 	struct vhost_pci_msg msg;
-	ssize_t nb = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t nb;
 
+	take_out_of_band(fd);
+	nb = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (nb < 0)
 		return -errno;
 	msg.nb_fds = 0;
@@ -686,6 +700,7 @@ transport_create(int fd, enum vhost_pci_msg_kind recv_kind, struct vhost_pci_tra
 	ret = set_non_blocking(fd);
 	if (ret < 0)
 		goto err_close;
+	take_out_of_band(fd);
 	new_transport = calloc(1, sizeof(*new_transport));
 	if (new_transport == NULL) {
 		ret = -ENOMEM;
