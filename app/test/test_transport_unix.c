@@ -18,6 +18,12 @@
 #include "vhost_pci_transport_unix.h"
 
 /** What a test of a connection works with. */
+/** As many fds as one piece of a stream may have. */
+#define MANY_FDS 253
+
+/** SO_PASSPIDFD, which is in no header of older systems. */
+#define PASSPIDFD 76
+
 struct connection {
 	struct vhost_pci_transport *transport;
 	struct vhost_pci_msg msg; /**< The last one received. */
@@ -70,7 +76,7 @@ write_fds(const struct connection *conn, void *bytes, size_t nb_bytes, const int
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(64 * sizeof(int))];
+		char bytes[CMSG_SPACE(MANY_FDS * sizeof(int))];
 	} control = { 0 };
 	struct iovec part = { bytes, nb_bytes };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
@@ -431,6 +437,44 @@ test_channel_of_a_lingering_socket(void **state)
 	close(fd);
 }
 
+/* A front-end has asked for more to come with each piece, of a channel that it has made. */
+static void
+test_channel_with_socket_options(void **state)
+{
+	const int options[] = { SO_PASSCRED, SO_PASSSEC, PASSPIDFD };
+	const struct vhost_user_hdr hdr = { 1, VHOST_USER_VERSION | VHOST_USER_REPLY, 8 };
+	struct connection front = { .msg.nb_fds = 0 };
+	int ends[2], fds[MANY_FDS], on = 1;
+	unsigned int i, nb_fds = test_nb_fds();
+	uint8_t bytes[sizeof(hdr) + 8] = { 0 };
+
+	(void)state;
+	memcpy(bytes, &hdr, sizeof(hdr));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	/* What a kernel does not know can do no harm. */
+	for (i = 0; i < 3; i++)
+		(void)setsockopt(ends[1], SOL_SOCKET, options[i], &on, sizeof(on));
+	front.peer = ends[0];
+	assert_int_equal(vhost_pci_unix_channel_create(ends[1], &front.transport), 0);
+	for (i = 0; i < sizeof(bytes) - 1; i++) {
+		write_bytes(&front, &bytes[i], 1);
+		assert_int_equal(receive(&front), -EAGAIN);
+	}
+	/* No fd of the sender's process is left. */
+	assert_int_equal(test_nb_fds(), nb_fds + 2);
+	for (i = 0; i < MANY_FDS; i++)
+		fds[i] = test_lingering_socket();
+	write_fds(&front, &bytes[sizeof(bytes) - 1], 1, fds, MANY_FDS);
+	assert_int_equal(receive(&front), -E2BIG);
+	for (i = 0; i < MANY_FDS; i++) {
+		assert_false(test_socket_lingers(fds[i]));
+		close(fds[i]);
+	}
+	vhost_pci_transport_close(front.transport);
+	close(ends[0]);
+	assert_int_equal(test_nb_fds(), nb_fds);
+}
+
 static void
 test_fds_when_the_process_has_no_more(void **state)
 {
@@ -683,6 +727,7 @@ static const struct CMUnitTest tests[] = {
 	CONN_TEST(test_lingering_socket_along_with_bytes),
 	CONN_TEST(test_lingering_sockets_out_of_band),
 	CONN_TEST(test_channel_of_a_lingering_socket),
+	cmocka_unit_test(test_channel_with_socket_options),
 	CONN_TEST(test_fds_when_the_process_has_no_more),
 	CONN_TEST(test_peer_that_closes_between_messages),
 	cmocka_unit_test(test_peer_that_closes_at_every_byte_of_a_message),

@@ -29,6 +29,12 @@
  */
 #define PIECE_MAX_FDS 253
 
+/** What comes first, and takes no fd's place: sender and label, if a peer has asked for them. */
+#define PIECE_MORE_BYTES (4096 + 256)
+
+/** SCM_PIDFD: the sender as an fd; in no header of older systems. */
+#define PIECE_PIDFD 0x04
+
 /** Pieces that a closed connection may have left, and more: a socket's buffer holds fewer. */
 #define MAX_PIECES_LEFT 4096
 
@@ -62,7 +68,7 @@ struct unix_mapping {
 /** Room for the fds of a piece, aligned for the control header. */
 union fds_control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(PIECE_MAX_FDS * sizeof(int))];
+	char bytes[CMSG_SPACE(PIECE_MAX_FDS * sizeof(int)) + PIECE_MORE_BYTES];
 };
 
 /* Sockets */
@@ -252,13 +258,17 @@ receive_fds(struct vhost_pci_msg *msg, struct msghdr *message)
 			control = CMSG_NXTHDR(message, control)) {
 		const uint8_t *data = CMSG_DATA(control);
 		size_t left = control->cmsg_len - CMSG_LEN(0);
+		bool is_rights = control->cmsg_type == SCM_RIGHTS;
 		int fd;
 
-		if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
+		if (control->cmsg_level != SOL_SOCKET ||
+				(!is_rights && control->cmsg_type != PIECE_PIDFD))
 			continue;
 		for (; left >= sizeof(fd); data += sizeof(fd), left -= sizeof(fd)) {
 			memcpy(&fd, data, sizeof(fd));
-			if (msg->nb_fds < VHOST_PCI_MSG_MAX_FDS) {
+			if (!is_rights) {
+				close(fd);
+			} else if (msg->nb_fds < VHOST_PCI_MSG_MAX_FDS) {
 				msg->fds[msg->nb_fds++] = fd;
 			} else {
 				vhost_pci_peer_fd_close(fd);
