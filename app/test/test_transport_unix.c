@@ -15,6 +15,7 @@
 
 #include "test.h"
 #include "test_util.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 
 /** What a test of a connection works with. */
@@ -361,12 +362,12 @@ test_lingering_sockets_of_nobody(void **state)
 	waiting.peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(waiting.peer, (struct sockaddr *)&address, bytes), 0);
 	write_fds(&waiting, &wire, wire_bytes(&wire), &fds[0], 1);
-	vhost_pci_unix_close_listener(listener);
+	vhost_pci_peer_fd_close(listener);
 	assert_false(test_socket_lingers(fds[0]));
 
 	fd = dup(conn->transport->event_fd);
 	write_fds(conn, &wire, wire_bytes(&wire), &fds[1], 1);
-	vhost_pci_unix_close(fd);
+	vhost_pci_peer_fd_close(fd);
 	assert_false(test_socket_lingers(fds[1]));
 	close(waiting.peer);
 	close(fds[0]);
@@ -390,6 +391,37 @@ test_lingering_socket_along_with_bytes(void **state)
 	assert_memory_equal(bytes, &wire, wire_bytes(&wire));
 	assert_false(test_socket_lingers(fd));
 	close(fd);
+}
+
+/* Nor what is in the queue of a socket that came as an fd: the kernel would close it with that. */
+static void
+test_lingering_sockets_in_sockets(void **state)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+	struct connection front = { .msg.nb_fds = 0 };
+	struct wire wire = set_call(1);
+	int outer[2], inner[2];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		int fd = test_lingering_socket();
+
+		assert_int_equal(socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, outer), 0);
+		assert_int_equal(socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, inner), 0);
+		front.peer = inner[0];
+		/* A message without bytes is not the end, but of a stream. */
+		assert_int_equal(send(inner[0], NULL, 0, 0), 0);
+		write_fds(&front, &wire, wire_bytes(&wire), &fd, 1);
+		front.peer = outer[0];
+		write_fds(&front, &wire, wire_bytes(&wire), &inner[1], 1);
+		close(inner[0]);
+		close(inner[1]);
+		vhost_pci_peer_fd_close(outer[1]);
+		assert_false(test_socket_lingers(fd));
+		close(outer[0]);
+		close(fd);
+	}
 }
 
 /* Nor what comes out of band, for which the stream has no use: the kernel would drop it. */
@@ -725,6 +757,7 @@ static const struct CMUnitTest tests[] = {
 	CONN_TEST(test_lingering_sockets_left_in_a_connection),
 	CONN_TEST(test_lingering_sockets_of_nobody),
 	CONN_TEST(test_lingering_socket_along_with_bytes),
+	cmocka_unit_test(test_lingering_sockets_in_sockets),
 	CONN_TEST(test_lingering_sockets_out_of_band),
 	CONN_TEST(test_channel_of_a_lingering_socket),
 	cmocka_unit_test(test_channel_with_socket_options),

@@ -10,6 +10,7 @@
 
 #include "endpoint_priv.h"
 #include "vhost_pci_log.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
 
@@ -173,7 +174,7 @@ endpoint_begin(struct endpoint *endpoint, int fd)
 		vhost_pci_log(VHOST_PCI_LOG_WARNING,
 				"%s: a front-end is refused: there are %u already",
 				endpoint->config.name, endpoint->config.max_frontends);
-		vhost_pci_unix_close(fd);
+		vhost_pci_peer_fd_close(fd);
 		return;
 	}
 	if (frontend_create(fd, &config, &waiting_ops, NULL, &frontend) < 0)

@@ -8,6 +8,7 @@
 #include "frontend_priv.h"
 #include "notify.h"
 #include "vhost_pci_log.h"
+#include "vhost_pci_peer_fd.h"
 
 /** Largest queue (virtio, "Virtqueues"). */
 #define FRONTEND_QUEUE_SIZE 32768u
@@ -226,7 +227,11 @@ record_set_vring_event(struct frontend *frontend, struct vhost_pci_msg *msg)
 	if (index >= frontend->record.nb_vrings)
 		return -EINVAL;
 	vring = &frontend->record.vrings[index];
-	if (msg->nb_fds > 0)
+	/* kicks are read: of a socket, which may be used for others, the last close ends that */
+	if (msg->nb_fds > 0 && msg->hdr.request == VHOST_USER_SET_VRING_KICK &&
+			vhost_pci_peer_fd_is_unix(msg->fds[0]))
+		error = -EINVAL;
+	else if (msg->nb_fds > 0)
 		error = notify_prepare(msg->fds[0]);
 	if (error < 0)
 		return error;

@@ -9,6 +9,7 @@
 
 #include "listener.h"
 #include "vhost_pci_log.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
 
@@ -90,7 +91,7 @@ listener_destroy(struct listener *listener)
 		return;
 	watch_stop(&listener->watch);
 	watch_stop(&listener->retry);
-	vhost_pci_unix_close_listener(listener->fd);
+	vhost_pci_peer_fd_close(listener->fd);
 	unlink(listener->path);
 	g_free(listener->path);
 	g_free(listener);

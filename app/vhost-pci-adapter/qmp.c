@@ -8,6 +8,7 @@
 
 #include "qmp.h"
 #include "vhost_pci_log.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
 
@@ -43,7 +44,7 @@ qmp_lose(struct qmp *qmp)
 	bool was_ready = qmp->is_ready;
 
 	watch_stop(&qmp->watch);
-	vhost_pci_unix_close(qmp->fd);
+	vhost_pci_peer_fd_close(qmp->fd);
 	qmp->fd = -1;
 	qmp->is_ready = false;
 	g_string_truncate(qmp->in, 0);
@@ -220,7 +221,7 @@ qmp_destroy(struct qmp *qmp)
 	watch_stop(&qmp->watch);
 	watch_stop(&qmp->retry);
 	if (qmp->fd >= 0)
-		vhost_pci_unix_close(qmp->fd);
+		vhost_pci_peer_fd_close(qmp->fd);
 	g_string_free(qmp->in, TRUE);
 	g_free(qmp->path);
 	g_free(qmp);

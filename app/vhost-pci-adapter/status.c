@@ -12,6 +12,7 @@
 
 #include "listener.h"
 #include "status.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 #include "watch.h"
 
@@ -45,7 +46,7 @@ status_reader_free(gpointer data)
 
 	watch_stop(&reader->watch);
 	watch_stop(&reader->timer);
-	vhost_pci_unix_close(reader->fd);
+	vhost_pci_peer_fd_close(reader->fd);
 	g_free(reader->text);
 	g_free(reader);
 }
@@ -80,7 +81,7 @@ status_accept(void *opaque, int fd)
 	struct status_reader *reader;
 
 	if (status->readers->len == STATUS_READERS) {
-		vhost_pci_unix_close(fd);
+		vhost_pci_peer_fd_close(fd);
 		return;
 	}
 	reader = g_new0(struct status_reader, 1);

@@ -294,6 +294,27 @@ test_refused_with_lingering_socket(void **state)
 	adapter_rig_stop(&rig);
 }
 
+/* A socket is taken for calls, as User Mode Linux has them, but not for kicks, which are read. */
+static void
+test_sockets_for_events(void **state)
+{
+	struct adapter_rig rig;
+	struct tfe_dev dev;
+	int ends[2];
+
+	(void)state;
+	adapter_rig_defaults(&rig);
+	adapter_rig_start(&rig);
+	adapter_rig_open_frontend(&rig, &dev);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(tfe_req_set_vring_kick(&dev.conn, 1, ends[0]), -EREMOTEIO);
+	assert_int_equal(tfe_req_set_vring_call(&dev.conn, 1, ends[0]), 0);
+	tfe_dev_close(&dev);
+	close(ends[0]);
+	close(ends[1]);
+	adapter_rig_stop(&rig);
+}
+
 /** Lines of the log that are seen if nobody asks for more; atomic. */
 static unsigned int nb_lines;
 
@@ -399,6 +420,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_no_protocol_features),
 	cmocka_unit_test(test_many),
 	cmocka_unit_test(test_refused_with_lingering_socket),
+	cmocka_unit_test(test_sockets_for_events),
 	cmocka_unit_test(test_refusals_are_said_once),
 	cmocka_unit_test(test_connect),
 	cmocka_unit_test(test_restarted),

@@ -165,12 +165,17 @@ close_elsewhere(int fd)
 void
 vhost_pci_peer_fd_close_file(int fd)
 {
-	int ret = 0;
-
 	if (vhost_pci_peer_fd_check_file(fd) != -EREMOTE)
 		close(fd);
 	else
-		ret = close_elsewhere(fd);
+		vhost_pci_peer_fd_close_later(fd);
+}
+
+void
+vhost_pci_peer_fd_close_later(int fd)
+{
+	int ret = close_elsewhere(fd);
+
 	/* A process that waits for its peers' files is worse than one with an fd too many. */
 	if (ret < 0 && __atomic_exchange_n(&closers_warned, 1, __ATOMIC_RELAXED) == 0)
 		vhost_pci_log(VHOST_PCI_LOG_WARNING,

@@ -15,11 +15,13 @@
 #include <stdbool.h>
 
 /**
- * Close an fd that a peer sent.
+ * Close an fd that a peer sent, or a socket that a peer sends to.
  *
  * Any file may come where an eventfd is expected. Of a socket with SO_LINGER the last close waits
  * until what was sent is acknowledged, as long as the peer has set: the option is taken off first.
- * A file that another process answers for is closed by a thread of its own.
+ * A UNIX socket is emptied, which ends what can be received from it by any fd: what is in its
+ * queue, such sockets again, the kernel would close with it. A file that another process answers
+ * for is closed by a thread of its own.
  *
  * @param fd -1: nothing to do.
  *
@@ -29,6 +31,9 @@ void vhost_pci_peer_fd_close(int fd);
 
 /** The part of vhost_pci_peer_fd_close() that is for all but sockets. */
 void vhost_pci_peer_fd_close_file(int fd);
+
+/** Close an fd by a thread of its own, which may wait. */
+void vhost_pci_peer_fd_close_later(int fd);
 
 /**
  * Check, without asking its file system, that an fd is one which answers by itself: no file at all,

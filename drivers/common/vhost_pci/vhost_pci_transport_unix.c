@@ -35,8 +35,11 @@
 /** SCM_PIDFD: the sender as an fd; in no header of older systems. */
 #define PIECE_PIDFD 0x04
 
-/** Pieces that a closed connection may have left, and more: a socket's buffer holds fewer. */
+/** Pieces that a closed socket may have left, and more: a socket's buffer holds fewer. */
 #define MAX_PIECES_LEFT 4096
+
+/** How far sockets are followed that are in the queues of sockets. */
+#define MAX_SOCKETS_DEEP 4
 
 /** A header of either version: which of them it is, is in what they have in common. */
 union unix_hdr {
@@ -174,18 +177,6 @@ vhost_pci_unix_accept(int listen_fd)
 	return errno == ECONNABORTED || errno == EINTR ? -EAGAIN : -errno;
 }
 
-void
-vhost_pci_unix_close_listener(int listen_fd)
-{
-	int fd;
-
-	/* Nobody comes any more; those who were there before are. */
-	(void)shutdown(listen_fd, SHUT_RD);
-	while ((fd = vhost_pci_unix_accept(listen_fd)) >= 0)
-		vhost_pci_unix_close(fd);
-	close(listen_fd);
-}
-
 int
 vhost_pci_unix_connect(const char *path)
 {
@@ -235,10 +226,7 @@ next_part(struct unix_transport *transport)
 		msg->hdr.size - payload_received };
 }
 
-/**
- * Have what a peer sends with MSG_OOB come with all else: the kernel drops it otherwise, with its
- * fds, which it closes as it likes.
- */
+/** Have what comes with MSG_OOB come with all else: the kernel drops it otherwise, and its fds. */
 static void
 take_out_of_band(int fd)
 {
@@ -479,15 +467,12 @@ vhost_pci_unix_recv_bytes(int fd, void *bytes, size_t nb_bytes)
 {
 	union fds_control control;
 	struct iovec part = { bytes, nb_bytes };
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 	struct vhost_pci_msg msg;
 	ssize_t nb;
 
+	message.msg_control = control.bytes;
+	message.msg_controllen = sizeof(control.bytes);
 	take_out_of_band(fd);
 	nb = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (nb < 0)
@@ -498,27 +483,13 @@ vhost_pci_unix_recv_bytes(int fd, void *bytes, size_t nb_bytes)
 	return nb;
 }
 
-void
-vhost_pci_unix_close(int fd)
-{
-	uint8_t bytes[512];
-	unsigned int i = 0;
-
-	/* The fds of what will not be received any more else went with the socket. */
-	(void)shutdown(fd, SHUT_RD);
-	while (i < MAX_PIECES_LEFT && vhost_pci_unix_recv_bytes(fd, bytes, sizeof(bytes)) > 0)
-		i++;
-	/* A channel's socket is the front-end's. */
-	vhost_pci_peer_fd_close(fd);
-}
-
 static void
 unix_close(struct vhost_pci_transport *base)
 {
 	struct unix_transport *transport = (struct unix_transport *)base;
 
 	vhost_pci_msg_close_fds(&transport->msg);
-	vhost_pci_unix_close(base->event_fd);
+	vhost_pci_peer_fd_close(base->event_fd);
 	free(transport);
 }
 
@@ -753,16 +724,43 @@ vhost_pci_unix_channel_create(int fd, struct vhost_pci_transport **transport)
 	return transport_create(fd, VHOST_PCI_MSG_BACKEND_REPLY, transport);
 }
 
+/** Take what a UNIX socket holds: its fds, and those of who waits for it to accept. */
+static void
+empty_socket(int fd)
+{
+	int type = SOCK_STREAM, left = MAX_PIECES_LEFT, waiting;
+	socklen_t type_bytes = sizeof(type);
+	uint8_t bytes[512];
+	ssize_t nb = 1;
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes);
+	/* Nothing more comes. No bytes are the end of a stream, but a message of other sockets. */
+	(void)shutdown(fd, SHUT_RD);
+	while (left-- > 0 && (nb > 0 || (nb == 0 && type != SOCK_STREAM)))
+		nb = vhost_pci_unix_recv_bytes(fd, bytes, sizeof(bytes));
+	while ((waiting = vhost_pci_unix_accept(fd)) >= 0)
+		vhost_pci_peer_fd_close(waiting);
+}
+
 void
 vhost_pci_peer_fd_close(int fd)
 {
+	static __thread unsigned int depth;
 	const struct linger none = { 0 };
 
-	if (fd < 0)
-		return;
 	/* Most are no sockets, and say so. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-	vhost_pci_peer_fd_close_file(fd);
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)) == 0 &&
+			vhost_pci_peer_fd_is_unix(fd)) {
+		if (depth == MAX_SOCKETS_DEEP) {
+			vhost_pci_peer_fd_close_later(fd);
+			return;
+		}
+		depth++;
+		empty_socket(fd);
+		depth--;
+	}
+	if (fd >= 0)
+		vhost_pci_peer_fd_close_file(fd);
 }
 
 bool

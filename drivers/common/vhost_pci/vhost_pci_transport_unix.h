@@ -22,7 +22,8 @@
  *
  * A stale socket file, one that nobody listens on, is replaced; one that is in use is not.
  *
- * @return A listening, non-blocking fd, the caller's; -ENAMETOOLONG for a path that does not fit
+ * @return A listening, non-blocking fd, the caller's to close by vhost_pci_peer_fd_close(), as all
+ *	   sockets that peers send to; -ENAMETOOLONG for a path that does not fit
  *	   a socket address; -EINVAL for an empty one; -EADDRINUSE where somebody listens on it, or
  *	   where the path exists and is no socket; -errno.
  */
@@ -36,11 +37,6 @@ int vhost_pci_unix_listen(const char *path);
 int vhost_pci_unix_accept(int listen_fd);
 
 /**
- * Close a listening fd, and the connections that were not accepted by vhost_pci_unix_close().
- */
-void vhost_pci_unix_close_listener(int listen_fd);
-
-/**
  * Connect to a path.
  *
  * @return A connected, non-blocking fd, the caller's; -ENAMETOOLONG; -EINVAL for an empty path;
@@ -48,14 +44,6 @@ void vhost_pci_unix_close_listener(int listen_fd);
  *	   backlog is full; -errno.
  */
 int vhost_pci_unix_connect(const char *path);
-
-/**
- * Close a connection which has no transport.
- *
- * Fds that were sent over it, and not received, would be closed by the kernel with it, and that may
- * wait: they are closed by vhost_pci_peer_fd_close() first.
- */
-void vhost_pci_unix_close(int fd);
 
 /**
  * Receive bytes from a socket whose peer has no fds to send; those that come along nevertheless are

@@ -17,6 +17,7 @@
 #include "vhost_pci_dialect.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_path.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_socket.h"
 #include "vhost_pci_transport_unix.h"
 
@@ -130,7 +131,7 @@ hub_refuse(struct vhost_pci_hub *hub)
 {
 	struct vhost_pci_hub_member *member;
 
-	vhost_pci_unix_close(hub->waiting_fd);
+	vhost_pci_peer_fd_close(hub->waiting_fd);
 	hub->waiting_fd = -1;
 	LIST_FOREACH(member, &hub->members, entry)
 		if (member->is_open) {
@@ -304,7 +305,7 @@ static void
 hub_close(struct vhost_pci_hub *hub)
 {
 	if (hub->waiting_fd >= 0)
-		vhost_pci_unix_close(hub->waiting_fd);
+		vhost_pci_peer_fd_close(hub->waiting_fd);
 	hub->waiting_fd = -1;
 	vhost_pci_path_close(hub->path);
 	close(hub->timer_fd);
@@ -509,7 +510,7 @@ member_close(struct vhost_pci_port *port)
 		hub_close(hub);
 	member->is_open = false;
 	if (member->fd >= 0)
-		vhost_pci_unix_close(member->fd);
+		vhost_pci_peer_fd_close(member->fd);
 	member->fd = -1;
 	pthread_mutex_unlock(&hubs_lock);
 	if (member->event_fd >= 0)

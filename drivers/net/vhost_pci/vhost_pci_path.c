@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vhost_pci_drv_log.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 
 /** All paths of the process. */
@@ -118,7 +119,7 @@ vhost_pci_path_close(struct vhost_pci_path *p)
 	if (p->listen_fd < 0)
 		return;
 	remove_file(p);
-	vhost_pci_unix_close_listener(p->listen_fd);
+	vhost_pci_peer_fd_close(p->listen_fd);
 	p->is_bound = false;
 	p->listen_fd = -1;
 }

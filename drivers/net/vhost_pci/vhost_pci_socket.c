@@ -15,6 +15,7 @@
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_path.h"
+#include "vhost_pci_peer_fd.h"
 #include "vhost_pci_transport_unix.h"
 
 /** Time between attempts to connect, or to accept where that failed, in milliseconds. */
@@ -134,7 +135,7 @@ accept_event(struct vhost_pci_port *port)
 				"%s: another front-end is refused while one is connected",
 				vhost_pci_port_name(port));
 	sock->warned = true;
-	vhost_pci_unix_close(fd);
+	vhost_pci_peer_fd_close(fd);
 }
 
 /** Open the timer; its event is watched. */
