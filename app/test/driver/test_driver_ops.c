@@ -40,6 +40,7 @@ test_info(void **state)
 	assert_int_equal(info.max_tx_queues, 3);
 	assert_int_equal(info.min_mtu, 68);
 	assert_int_equal(info.max_mtu, 65535);
+	assert_int_equal(info.speed_capa, RTE_ETH_LINK_SPEED_10G | RTE_ETH_LINK_SPEED_FIXED);
 	assert_false(info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO);
 	assert_true(info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO);
 	assert_int_equal(rte_eth_macaddr_get(rig.port, &addr), 0);
@@ -563,6 +564,24 @@ test_deferred_start(void **state)
 	rig_fini(&rig);
 }
 
+/* A burst frees what it has sent: nothing is left to be freed on demand. */
+static void
+test_tx_done_cleanup(void **state)
+{
+	uint8_t frame[64];
+	struct rte_mbuf *m;
+	struct rig rig;
+
+	rig_open(&rig, &plain, *state, 0, NULL);
+	tfe_frame_build(frame, sizeof(frame), 1, 1);
+	assert_int_equal(tfe_netq_post(&rig.rx[0], 1), 1);
+	m = rig_mbuf(&rig, frame, sizeof(frame), 0);
+	rig_tx(&rig, 0, &m, 1);
+	assert_int_equal(rte_mempool_in_use_count(rig.pool), 0);
+	assert_int_equal(rte_eth_tx_done_cleanup(rig.port, 0, 0), 0);
+	rig_fini(&rig);
+}
+
 /* Releases differ in the spaces of their answers. */
 static void
 remove_spaces(char *text)
@@ -735,6 +754,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(test_tx_prepare_headers_only, split),
 	RIG_TEST(test_pinned_buffers, split),
 	BOTH(test_deferred_start),
+	BOTH(test_tx_done_cleanup),
 	BOTH(test_telemetry),
 	RIG_TEST(test_telemetry_regions, split),
 	RIG_TEST(test_telemetry_close, split),
