@@ -9,8 +9,7 @@
  *  - that ports are set up when DPDK tells of them (RTE_ETH_EVENT_NEW) and detached when it tells
  *    that their device is going (RTE_ETH_EVENT_INTR_RMV),
  *  - that both events come on EAL's interrupt thread, where a port must neither be set up nor
- *    detached: the polling thread is told, and does it between two bursts,
- *  - that a port whose link is down is left alone.
+ *    detached: the polling thread is told, and does it between two bursts.
  *
  * One thread polls all ports.
  */
