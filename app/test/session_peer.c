@@ -19,6 +19,20 @@
 #include "test_util.h"
 #include "vhost_pci_transport_unix.h"
 
+static int
+map_nothing(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
+		struct vhost_pci_mapping **mapping)
+{
+	(void)opaque;
+	(void)fd;
+	(void)mmap_offset;
+	(void)size;
+	(void)mapping;
+	return -ENOMEM;
+}
+
+const struct vhost_pci_session_ops peer_least_ops = { .map_region = map_nothing };
+
 static void
 on_ready_changed(void *opaque, bool ready)
 {

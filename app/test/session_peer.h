@@ -97,6 +97,9 @@ struct session_peer {
 	unsigned int nb_mappings; /**< Before it all. */
 };
 
+/** What a session's owner has at least: it maps no memory, and has none of the other functions. */
+extern const struct vhost_pci_session_ops peer_least_ops;
+
 /** cmocka fixture: a session, its owner's port up, and a front-end; nothing was said yet. */
 int peer_setup(void **state);
 

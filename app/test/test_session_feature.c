@@ -16,20 +16,6 @@
 #define MODERN (UINT64_C(1) << VIRTIO_F_VERSION_1)
 #define LOG    (UINT64_C(1) << VHOST_F_LOG_ALL)
 
-static int
-map_nothing(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
-		struct vhost_pci_mapping **mapping)
-{
-	(void)opaque;
-	(void)fd;
-	(void)mmap_offset;
-	(void)size;
-	(void)mapping;
-	return -ENOMEM;
-}
-
-static const struct vhost_pci_session_ops least_ops = { .map_region = map_nothing };
-
 static struct vhost_pci_session_config
 good_config(void)
 {
@@ -57,7 +43,7 @@ test_configuration_out_of_range(void **state)
 	bad[4].features = PEER_F_PROTOCOL;
 	bad[5].name = NULL;
 	for (i = 0; i < 6; i++)
-		assert_int_equal(vhost_pci_session_create(&bad[i], &least_ops, NULL, &session),
+		assert_int_equal(vhost_pci_session_create(&bad[i], &peer_least_ops, NULL, &session),
 				-EINVAL);
 	assert_null(session);
 }
@@ -83,7 +69,7 @@ test_largest_session(void **state)
 	(void)state;
 	config.max_queue_pairs = 128;
 	config.max_queue_size = 32768;
-	assert_int_equal(vhost_pci_session_create(&config, &least_ops, NULL, &session), 0);
+	assert_int_equal(vhost_pci_session_create(&config, &peer_least_ops, NULL, &session), 0);
 	assert_int_equal(vhost_pci_session_nb_vrings(session), 256);
 	for (i = 0; i < 256; i++)
 		assert_int_equal(vhost_pci_session_vring(session, i)->index, i);
@@ -99,7 +85,8 @@ test_what_the_owner_can_not_serve_is_not_offered(void **state)
 
 	(void)state;
 	config.protocol_features = PEER_PROTOCOL_FEATURES;
-	assert_int_equal(vhost_pci_session_create(&config, &least_ops, NULL, &peer.session), 0);
+	assert_int_equal(vhost_pci_session_create(&config, &peer_least_ops, NULL, &peer.session),
+			0);
 	assert_int_equal(peer_send_none(&peer, VHOST_USER_GET_PROTOCOL_FEATURES), 1);
 	assert_int_equal(peer.reply.payload.u64,
 			PEER_PROTOCOL_FEATURES &
@@ -122,7 +109,8 @@ test_no_protocol_features_means_no_bit_30(void **state)
 
 	(void)state;
 	config.features = MODERN;
-	assert_int_equal(vhost_pci_session_create(&config, &least_ops, NULL, &peer.session), 0);
+	assert_int_equal(vhost_pci_session_create(&config, &peer_least_ops, NULL, &peer.session),
+			0);
 	assert_int_equal(peer_send_none(&peer, VHOST_USER_GET_FEATURES), 1);
 	assert_int_equal(peer.reply.payload.u64, MODERN);
 	assert_int_equal(peer_send_none(&peer, VHOST_USER_GET_PROTOCOL_FEATURES), -EPROTO);

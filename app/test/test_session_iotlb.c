@@ -266,18 +266,6 @@ test_message_without_the_feature(void **state)
 	assert_true(peer->ready);
 }
 
-static int
-map_nothing(void *opaque, int fd, uint64_t mmap_offset, uint64_t size,
-		struct vhost_pci_mapping **mapping)
-{
-	(void)opaque;
-	(void)fd;
-	(void)mmap_offset;
-	(void)size;
-	(void)mapping;
-	return -ENOMEM;
-}
-
 static void
 test_feature_needs_a_channel_to_be_offered(void **state)
 {
@@ -290,11 +278,10 @@ test_feature_needs_a_channel_to_be_offered(void **state)
 	};
 	struct session_peer *peer = *state;
 	struct vhost_pci_session *with_channel = peer->session, *session;
-	const struct vhost_pci_session_ops ops = { .map_region = map_nothing };
 
 	assert_int_equal(peer_send_none(peer, VHOST_USER_GET_FEATURES), 1);
 	assert_true((peer->reply.payload.u64 >> VIRTIO_F_ACCESS_PLATFORM & 1) != 0);
-	assert_int_equal(vhost_pci_session_create(&config, &ops, NULL, &session), 0);
+	assert_int_equal(vhost_pci_session_create(&config, &peer_least_ops, NULL, &session), 0);
 	peer->session = session;
 	assert_int_equal(peer_send_none(peer, VHOST_USER_GET_FEATURES), 1);
 	assert_int_equal(peer->reply.payload.u64, PEER_F_PROTOCOL);
