@@ -310,6 +310,14 @@ peer_send_fd(struct session_peer *peer, uint32_t request, int fd)
 	return peer_send(peer, &msg);
 }
 
+void
+peer_send_channel(struct session_peer *peer, int *fd)
+{
+	assert_int_equal(peer_send_fd(peer, VHOST_USER_SET_BACKEND_REQ_FD, *fd), 0);
+	close(*fd);
+	*fd = -1;
+}
+
 int
 peer_send_vring_fd(struct session_peer *peer, uint32_t request, unsigned int index, int fd)
 {

@@ -127,6 +127,8 @@ int peer_send_none(struct session_peer *peer, uint32_t request);
 int peer_send_u64(struct session_peer *peer, uint32_t request, uint64_t u64);
 int peer_send_state(struct session_peer *peer, uint32_t request, uint32_t index, uint32_t num);
 int peer_send_fd(struct session_peer *peer, uint32_t request, int fd);
+/** SET_BACKEND_REQ_FD, which must be taken: the fd is the session's alone then, and -1 here. */
+void peer_send_channel(struct session_peer *peer, int *fd);
 /** SET_VRING_KICK, _CALL or _ERR; -1: without an fd. */
 int peer_send_vring_fd(struct session_peer *peer, uint32_t request, unsigned int index, int fd);
 /** SET_VRING_ADDR with the vring's usual parts. */

@@ -32,14 +32,6 @@ teardown(void **state)
 	return peer_teardown(state);
 }
 
-static void
-open_channel(struct session_peer *peer)
-{
-	assert_int_equal(peer_send_fd(peer, VHOST_USER_SET_BACKEND_REQ_FD, ends[1]), 0);
-	close(ends[1]);
-	ends[1] = -1;
-}
-
 /** A request of the back-end: VRING_CALL, whatever it is sent for. */
 static int
 send_call(struct session_peer *peer, uint32_t flags)
@@ -70,7 +62,7 @@ test_channel_has_an_fd_to_wait_on(void **state)
 	struct session_peer *peer = *state;
 
 	assert_int_equal(vhost_pci_session_channel_fd(peer->session), -1);
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_true(vhost_pci_session_channel_fd(peer->session) >= 0);
 }
 
@@ -83,7 +75,7 @@ test_second_channel_closes_the_first(void **state)
 	char byte;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, more), 0);
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	nb_fds = test_nb_fds();
 	assert_int_equal(peer_send_fd(peer, VHOST_USER_SET_BACKEND_REQ_FD, more[1]), 0);
 	assert_int_equal(test_nb_fds(), nb_fds);
@@ -137,7 +129,7 @@ test_request_arrives(void **state)
 	struct session_peer *peer = *state;
 	struct vhost_user_hdr hdr;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(send_call(peer, 0), 0);
 	assert_int_equal(read(ends[0], &hdr, sizeof(hdr)), sizeof(hdr));
 	assert_int_equal(hdr.request, VHOST_USER_BACKEND_VRING_CALL);
@@ -151,7 +143,7 @@ test_answer_is_awaited_once(void **state)
 	struct session_peer *peer = *state;
 	struct vhost_pci_msg reply;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(send_call(peer, VHOST_USER_NEED_REPLY), 0);
 	assert_int_equal(vhost_pci_session_channel_recv(peer->session, &reply), -EAGAIN);
 	assert_int_equal(send_call(peer, 0), -EBUSY);
@@ -166,7 +158,7 @@ test_main_channel_goes_on_while_an_answer_is_awaited(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(send_call(peer, VHOST_USER_NEED_REPLY), 0);
 	assert_int_equal(peer_send_none(peer, VHOST_USER_GET_FEATURES), 1);
 	assert_int_equal(peer_mode(peer, 1), VHOST_PCI_VRING_ON);
@@ -189,7 +181,7 @@ test_answer_to_nothing(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	write_reply(VHOST_USER_BACKEND_VRING_CALL, VHOST_USER_VERSION | VHOST_USER_REPLY, 8);
 	assert_channel_lost(peer, -EPROTO);
 }
@@ -199,7 +191,7 @@ test_answer_to_something_else(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(send_call(peer, VHOST_USER_NEED_REPLY), 0);
 	write_reply(VHOST_USER_BACKEND_IOTLB_MSG, VHOST_USER_VERSION | VHOST_USER_REPLY, 8);
 	assert_channel_lost(peer, -EPROTO);
@@ -210,7 +202,7 @@ test_request_where_an_answer_is_due(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(send_call(peer, VHOST_USER_NEED_REPLY), 0);
 	write_reply(VHOST_USER_GET_FEATURES, VHOST_USER_VERSION, 0);
 	assert_channel_lost(peer, -EPROTOTYPE);
@@ -221,7 +213,7 @@ test_answer_of_a_wrong_size(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(send_call(peer, VHOST_USER_NEED_REPLY), 0);
 	write_reply(VHOST_USER_BACKEND_VRING_CALL, VHOST_USER_VERSION | VHOST_USER_REPLY, 16);
 	assert_channel_lost(peer, -EMSGSIZE);
@@ -232,7 +224,7 @@ test_dead_channel_is_noticed_at_a_receive(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	close(ends[0]);
 	ends[0] = -1;
 	assert_channel_lost(peer, -ENOTCONN);
@@ -243,7 +235,7 @@ test_dead_channel_is_noticed_at_a_send(void **state)
 {
 	struct session_peer *peer = *state;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	close(ends[0]);
 	ends[0] = -1;
 	assert_int_equal(send_call(peer, 0), -EPIPE);
@@ -257,7 +249,7 @@ test_channel_that_nobody_reads(void **state)
 	struct session_peer *peer = *state;
 	int ret;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	do {
 		ret = send_call(peer, 0);
 	} while (ret == 0);
@@ -274,7 +266,7 @@ test_request_of_the_wrong_direction(void **state)
 		.hdr = { VHOST_USER_GET_QUEUE_NUM, VHOST_USER_VERSION, 0 },
 	};
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	assert_int_equal(vhost_pci_session_channel_send(peer->session, &msg), -EOPNOTSUPP);
 	assert_true(vhost_pci_session_channel_fd(peer->session) >= 0);
 }
@@ -285,7 +277,7 @@ test_reset_closes_the_channel(void **state)
 	struct session_peer *peer = *state;
 	char byte;
 
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	vhost_pci_session_reset(peer->session);
 	assert_int_equal(vhost_pci_session_channel_fd(peer->session), -1);
 	assert_int_equal(read(ends[0], &byte, 1), 0);

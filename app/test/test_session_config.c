@@ -226,8 +226,7 @@ open_channel(struct session_peer *peer)
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	assert_int_equal(peer_send_fd(peer, VHOST_USER_SET_BACKEND_REQ_FD, ends[1]), 0);
-	close(ends[1]);
+	peer_send_channel(peer, &ends[1]);
 	return ends[0];
 }
 

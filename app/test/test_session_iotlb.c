@@ -54,14 +54,6 @@ teardown(void **state)
 	return ret;
 }
 
-static void
-open_channel(struct session_peer *peer)
-{
-	assert_int_equal(peer_send_fd(peer, VHOST_USER_SET_BACKEND_REQ_FD, ends[1]), 0);
-	close(ends[1]);
-	ends[1] = -1;
-}
-
 /** Send an IOTLB message; returns 0 where it is answered by that, or the session's error. */
 static int
 send_iotlb_msg(struct session_peer *peer, const struct vhost_iotlb_msg *iotlb)
@@ -200,7 +192,7 @@ begin(struct session_peer *peer)
 			PEER_F_PROTOCOL | UINT64_C(1) << VIRTIO_F_VERSION_1 |
 					UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM);
 	assert_int_equal(peer_send_mem_table(peer), 0);
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	start_ring(peer, 0);
 	start_ring(peer, 1);
 }
@@ -483,7 +475,7 @@ test_misses_are_asked_anew_on_another_channel(void **state)
 	begin_with_miss(peer, buffer, &miss);
 	close(ends[0]);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	open_channel(peer);
+	peer_send_channel(peer, &ends[1]);
 	serve_miss(peer, buffer, VHOST_ACCESS_RO);
 	assert_int_equal(take(peer, &nb_segs), 1);
 }
