@@ -4,7 +4,6 @@
 
 /* Setting a vring up, telling others of it, and breaking it. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "ring_driver.h"
 #include "test.h"
+#include "test_util.h"
 
 static int
 map_as(struct ring *ring, uint16_t size)
@@ -253,23 +253,10 @@ test_base_without_used_half(void **state)
 	ring_close(&ring);
 }
 
-static unsigned int
-count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int nb = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		nb++;
-	closedir(dir);
-	return nb;
-}
-
 static void
 test_fini_closes_fds(void **state)
 {
-	unsigned int nb_fds = count_fds();
+	unsigned int nb_fds = test_nb_fds();
 	struct vhost_pci_vring *vr;
 	struct ring ring;
 
@@ -288,7 +275,7 @@ test_fini_closes_fds(void **state)
 	assert_true(fcntl(ring.broken_fd, F_GETFD) >= 0);
 	assert_int_equal(vr->index, 1);
 	ring_close(&ring);
-	assert_int_equal(count_fds(), nb_fds);
+	assert_int_equal(test_nb_fds(), nb_fds);
 }
 
 static void
