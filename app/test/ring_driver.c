@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "test.h"
+#include "test_util.h"
 
 #define PAGE       4096u
 #define AVAIL_FLAG (1u << 7)  /* VIRTIO 2.8.1 */
@@ -240,8 +241,8 @@ ring_start(struct ring *ring, uint32_t base)
 		ring->free_ids[i] = (uint16_t)i;
 	memset(ring->nb_descs, 0, ring->size * sizeof(uint16_t));
 	ring->held = false;
-	ring_read_event(ring->broken_fd);
-	ring_read_event(ring->call_fd);
+	test_eventfd_read(ring->broken_fd);
+	test_eventfd_read(ring->call_fd);
 	vhost_pci_ring_begin(ring->vr);
 	assert_int_equal(vhost_pci_vring_set_base(ring->vr, base), 0);
 	vhost_pci_vring_resume(ring->vr, VHOST_PCI_VRING_ON);
@@ -546,14 +547,6 @@ ring_check_chain(const struct ring *ring, const struct vhost_pci_chain *chain,
 	}
 	assert_int_equal(nb_segs, chain->nb_segs);
 	assert_int_equal(chain_len, chain->len);
-}
-
-uint64_t
-ring_read_event(int fd)
-{
-	uint64_t value;
-
-	return read(fd, &value, sizeof(value)) == sizeof(value) ? value : 0;
 }
 
 uint32_t

@@ -156,9 +156,6 @@ bool ring_get_used(struct ring *ring, uint32_t *id, uint32_t *len);
 void ring_check_chain(const struct ring *ring, const struct vhost_pci_chain *chain,
 		const struct ring_buf *bufs, unsigned int nb_bufs);
 
-/** The value of an eventfd, which becomes 0. */
-uint64_t ring_read_event(int fd);
-
 /** A generator of reproducible numbers. */
 uint32_t ring_random(uint64_t *state);
 

@@ -9,6 +9,7 @@
 
 #include "ring_driver.h"
 #include "test.h"
+#include "test_util.h"
 
 #define AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
 #define USED  (1u << VRING_PACKED_DESC_F_USED)
@@ -364,7 +365,7 @@ test_base_forgets(void **state)
 	memcpy(before, ring.pdesc, sizeof(before));
 	ring_end(&ring);
 	assert_memory_equal(before, ring.pdesc, sizeof(before));
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	assert_int_equal(echo(&ring), 1);
 	ring_close(&ring);
@@ -423,7 +424,7 @@ test_call_by_flag(void **state)
 		set_driver_event(&ring, (uint16_t)(i * 0x3333), (uint16_t)(0xfffc | i % 4));
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		assert_int_equal(echo(&ring), 1);
-		assert_int_equal(ring_read_event(ring.call_fd), wanted[i % 4]);
+		assert_int_equal(test_eventfd_read(ring.call_fd), wanted[i % 4]);
 		take_used(&ring);
 	}
 	ring_close(&ring);
@@ -445,10 +446,10 @@ test_first_call_after_start(void **state)
 				VRING_PACKED_EVENT_FLAG_DESC);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		echo(&ring);
-		assert_int_equal(ring_read_event(ring.call_fd), 1);
+		assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		echo(&ring);
-		assert_int_equal(ring_read_event(ring.call_fd), 0);
+		assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	}
 	ring_close(&ring);
 }
@@ -571,15 +572,15 @@ test_event_after_disable(void **state)
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		echo(&ring);
 	}
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	set_driver_event(&ring, slot_wrap(1, true), VRING_PACKED_EVENT_FLAG_DESC);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	echo(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	set_driver_event(&ring, slot_wrap(4, true), VRING_PACKED_EVENT_FLAG_DESC);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	echo(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	ring_close(&ring);
 }
 

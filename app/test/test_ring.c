@@ -9,6 +9,7 @@
 
 #include "ring_driver.h"
 #include "test.h"
+#include "test_util.h"
 
 /* Take the next chain, which must be there. */
 static struct vhost_pci_chain
@@ -87,7 +88,7 @@ test_empty(void **state)
 	assert_int_equal(vhost_pci_ring_nb_avail(ring.vr, ring.size), 0);
 	ring_end(&ring);
 	expect_no_used(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_close(&ring);
 }
 
@@ -366,7 +367,7 @@ test_unflushed_across_bursts(void **state)
 	for (i = 0; i < 3; i++)
 		expect_used(&ring, id[i], 100 + i);
 	expect_no_used(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	ring_close(&ring);
 }
 
@@ -644,7 +645,7 @@ test_discard(void **state)
 		id[i] = ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	assert_int_equal(vhost_pci_ring_discard(ring.vr, 0), 0);
 	assert_int_equal(vhost_pci_ring_discard(ring.vr, 7), 7);
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	for (i = 0; i < 7; i++)
 		expect_used(&ring, id[i], 0);
 	expect_no_used(&ring);
@@ -666,13 +667,13 @@ test_end_without_put(void **state)
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	chain = take(&ring, VHOST_PCI_DEQUEUE);
 	ring_end(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_put(&ring, &chain, 0);
 	ring_end(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	assert_int_equal(ring.vr->stats.notifications, 1);
 	ring_end(&ring);
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_close(&ring);
 }
 
@@ -693,7 +694,7 @@ test_end_without_call_fd(void **state)
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	assert_int_equal(vhost_pci_ring_discard(ring.vr, 1), 1);
 	assert_int_equal(ring.vr->stats.notifications, 1);
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	ring_close(&ring);
 }
 

@@ -11,6 +11,7 @@
 
 #include "ring_driver.h"
 #include "test.h"
+#include "test_util.h"
 
 #define NEXT     VRING_DESC_F_NEXT
 #define WRITE    VRING_DESC_F_WRITE
@@ -199,12 +200,12 @@ expect_broken(struct ring *ring, const char *name, enum vhost_pci_vring_error er
 
 	if (ring->vr->error != error)
 		fail_msg("%s: broken for '%s'", name, vhost_pci_vring_error_name(ring->vr->error));
-	assert_int_equal(ring_read_event(ring->broken_fd), 1);
-	assert_int_equal(ring_read_event(ring->call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring->broken_fd), 1);
+	assert_int_equal(test_eventfd_read(ring->call_fd), 0);
 	ring_forbid(ring);
 	for (i = 0; i < 3; i++)
 		assert_int_equal(vhost_pci_vring_enter(ring->vr), VHOST_PCI_VRING_OFF);
-	assert_int_equal(ring_read_event(ring->broken_fd), 0);
+	assert_int_equal(test_eventfd_read(ring->broken_fd), 0);
 }
 
 static void
@@ -331,7 +332,7 @@ test_good_chains_before(void **state)
 	for (i = 0; i < 5; i++)
 		assert_true(ring_get_used(&ring, &id, &len));
 	assert_false(ring_get_used(&ring, &id, &len));
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	expect_broken(&ring, "the sixth", VHOST_PCI_VRING_E_ADDR);
 	ring_close(&ring);
 }
@@ -347,7 +348,7 @@ test_discard_of_malformed(void **state)
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, true);
 	assert_int_equal(vhost_pci_ring_discard(ring.vr, 32), 5);
-	assert_int_equal(ring_read_event(ring.call_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	expect_broken(&ring, "the sixth", VHOST_PCI_VRING_E_DIRECTION);
 	ring_close(&ring);
 }

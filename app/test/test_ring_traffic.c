@@ -15,6 +15,7 @@
 
 #include "ring_driver.h"
 #include "test.h"
+#include "test_util.h"
 
 #define WRAP (1u << VRING_PACKED_EVENT_F_WRAP_CTR)
 
@@ -424,7 +425,7 @@ sleep_on(int fd)
 
 	if (poll(&pollfd, 1, 20000) != 1)
 		return false;
-	ring_read_event(fd);
+	test_eventfd_read(fd);
 	return true;
 }
 

@@ -9,6 +9,7 @@
 
 #include "ring_driver.h"
 #include "test.h"
+#include "test_util.h"
 
 static const struct ring_conf plain_conf = { .size = 8 };
 static const struct ring_conf event_conf = { .size = 8, .event_idx = true };
@@ -139,7 +140,7 @@ test_base_forgets(void **state)
 	assert_int_equal(ring_next(&ring, &chain, VHOST_PCI_DEQUEUE), 0);
 	ring_end(&ring);
 	assert_int_equal(ring.used->idx, 100);
-	assert_int_equal(ring_read_event(ring.call_fd), 0);
+	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	assert_int_equal(echo(&ring), 1);
 	assert_int_equal(ring.used->idx, 101);
@@ -161,7 +162,7 @@ test_call_by_flag(void **state)
 		ring.avail->flags = 0xfffe | (wanted ? 0 : VRING_AVAIL_F_NO_INTERRUPT);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		assert_int_equal(echo(&ring), 1);
-		assert_int_equal(ring_read_event(ring.call_fd), wanted);
+		assert_int_equal(test_eventfd_read(ring.call_fd), wanted);
 		take_used(&ring);
 	}
 	assert_int_equal(ring.vr->stats.notifications, 40 - 14);
@@ -182,7 +183,7 @@ test_call_by_event_ignores_flag(void **state)
 		ring.avail->ring[ring.size] = i;
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		echo(&ring);
-		assert_int_equal(ring_read_event(ring.call_fd), 1);
+		assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 		take_used(&ring);
 	}
 	ring_close(&ring);
@@ -202,10 +203,10 @@ test_first_call_after_start(void **state)
 		ring.avail->ring[ring.size] = (uint16_t)(base - 1000);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		echo(&ring);
-		assert_int_equal(ring_read_event(ring.call_fd), 1);
+		assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		echo(&ring);
-		assert_int_equal(ring_read_event(ring.call_fd), 0);
+		assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	}
 	ring_close(&ring);
 }

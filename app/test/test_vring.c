@@ -309,7 +309,7 @@ test_break(void **state)
 	assert_int_equal(vhost_pci_vring_break(ring.vr, VHOST_PCI_VRING_E_LOOP), -EPROTO);
 	vhost_pci_vring_leave(ring.vr);
 	assert_int_equal(ring.vr->error, VHOST_PCI_VRING_E_ADDR);
-	assert_int_equal(ring_read_event(ring.broken_fd), 1);
+	assert_int_equal(test_eventfd_read(ring.broken_fd), 1);
 	assert_int_equal(vhost_pci_vring_enter(ring.vr), VHOST_PCI_VRING_OFF);
 	assert_int_equal(ring.vr->busy, 0);
 	ring_start(&ring, 0);
@@ -341,7 +341,7 @@ test_notifier_eventfd(void **state)
 	(void)state;
 	assert_true(notifier.fd >= 0);
 	vhost_pci_notifier_signal(&notifier);
-	assert_int_equal(ring_read_event(notifier.fd), 1);
+	assert_int_equal(test_eventfd_read(notifier.fd), 1);
 	errno = 77;
 	vhost_pci_notifier_signal(&nobody);
 	assert_int_equal(errno, 77);
@@ -361,7 +361,7 @@ test_notifier_full(void **state)
 	errno = 77;
 	vhost_pci_notifier_signal(&notifier);
 	assert_int_equal(errno, 77);
-	assert_true(ring_read_event(notifier.fd) == most);
+	assert_true(test_eventfd_read(notifier.fd) == most);
 	close(notifier.fd);
 
 	assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
@@ -389,7 +389,7 @@ test_notifier_doorbell(void **state)
 	(void)state;
 	vhost_pci_notifier_signal(&notifier);
 	assert_int_equal(reg, 0x5001);
-	assert_int_equal(ring_read_event(notifier.fd), 0);
+	assert_int_equal(test_eventfd_read(notifier.fd), 0);
 	close(notifier.fd);
 }
 
