@@ -521,6 +521,30 @@ ring_get_used(struct ring *ring, uint32_t *id, uint32_t *len)
 }
 
 void
+ring_take_used(struct ring *ring)
+{
+	uint32_t id, len;
+
+	while (ring_get_used(ring, &id, &len))
+		;
+}
+
+unsigned int
+ring_echo(struct ring *ring)
+{
+	struct vhost_pci_chain chain = { 0 };
+	unsigned int nb = 0;
+
+	vhost_pci_ring_begin(ring->vr);
+	while (ring_next(ring, &chain, VHOST_PCI_DEQUEUE) > 0) {
+		ring_put(ring, &chain, 0);
+		nb++;
+	}
+	ring_end(ring);
+	return nb;
+}
+
+void
 ring_check_chain(const struct ring *ring, const struct vhost_pci_chain *chain,
 		const struct ring_buf *bufs, unsigned int nb_bufs)
 {

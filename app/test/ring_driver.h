@@ -152,6 +152,9 @@ void ring_publish(struct ring *ring);
 /** Take a used chain. Returns false where there is none. */
 bool ring_get_used(struct ring *ring, uint32_t *id, uint32_t *len);
 
+/** Take all used chains. */
+void ring_take_used(struct ring *ring);
+
 /** Fail the test unless the chain is exactly these buffers. */
 void ring_check_chain(const struct ring *ring, const struct vhost_pci_chain *chain,
 		const struct ring_buf *bufs, unsigned int nb_bufs);
@@ -161,6 +164,9 @@ uint32_t ring_random(uint64_t *state);
 
 /** @name The device's side, whatever the format. */
 /**@{*/
+/** Dequeue all chains that are available, and return them. Returns how many they were. */
+unsigned int ring_echo(struct ring *ring);
+
 static inline int
 ring_next(struct ring *ring, struct vhost_pci_chain *chain, enum vhost_pci_dir dir)
 {

@@ -28,30 +28,6 @@ base_of(unsigned int slot, bool wrap)
 	return slot_wrap(slot, wrap) * 0x10001u;
 }
 
-static unsigned int
-echo(struct ring *ring)
-{
-	struct vhost_pci_chain chain = { 0 };
-	unsigned int nb = 0;
-
-	vhost_pci_ring_begin(ring->vr);
-	while (ring_next(ring, &chain, VHOST_PCI_DEQUEUE) > 0) {
-		ring_put(ring, &chain, 0);
-		nb++;
-	}
-	ring_end(ring);
-	return nb;
-}
-
-static void
-take_used(struct ring *ring)
-{
-	uint32_t id, len;
-
-	while (ring_get_used(ring, &id, &len))
-		;
-}
-
 /* VIRTIO 2.8.1: available where AVAIL equals the counter and USED does not. */
 static void
 test_is_avail(void **state)
@@ -116,7 +92,7 @@ test_used_entry_layout(void **state)
 		assert_int_equal(desc->id, id);
 		assert_int_equal(desc->len, len);
 		assert_int_equal(desc->flags, bits | (len > 0 ? VRING_DESC_F_WRITE : 0));
-		take_used(&ring);
+		ring_take_used(&ring);
 	}
 	ring_close(&ring);
 }
@@ -192,7 +168,7 @@ test_batch_is_published_by_first_flags(void **state)
 		}
 		ring_flush(&ring);
 		assert_int_equal(ring.pdesc[first].flags, wrap ? AVAIL | USED : 0);
-		take_used(&ring);
+		ring_take_used(&ring);
 		assert_int_equal(ring.nb_free, 8);
 	}
 	ring_close(&ring);
@@ -208,8 +184,8 @@ test_idle_burst_writes_nothing(void **state)
 	(void)state;
 	ring_open(&ring, &(struct ring_conf){ .is_packed = true, .size = 5 });
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-	assert_int_equal(echo(&ring), 1);
-	take_used(&ring);
+	assert_int_equal(ring_echo(&ring), 1);
+	ring_take_used(&ring);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 	memcpy(before, ring.pdesc, sizeof(before));
 	ring_flush(&ring);
@@ -332,13 +308,13 @@ test_runs_from_base(void **state)
 	ring_open(&ring, &(struct ring_conf){ .is_packed = true, .size = 7 });
 	for (start = 0; start < 14; start++) {
 		ring_start(&ring, base_of(start % 7, start < 7));
-		assert_int_equal(echo(&ring), 0);
+		assert_int_equal(ring_echo(&ring), 0);
 		for (i = 0; i < 30; i++) {
 			ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 			if (i % 3 == 0)
 				ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-			assert_int_equal(echo(&ring), i % 3 == 0 ? 2 : 1);
-			take_used(&ring);
+			assert_int_equal(ring_echo(&ring), i % 3 == 0 ? 2 : 1);
+			ring_take_used(&ring);
 			assert_int_equal(ring.nb_free, 7);
 		}
 		vhost_pci_vring_pause(ring.vr);
@@ -367,7 +343,7 @@ test_base_forgets(void **state)
 	assert_memory_equal(before, ring.pdesc, sizeof(before));
 	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-	assert_int_equal(echo(&ring), 1);
+	assert_int_equal(ring_echo(&ring), 1);
 	ring_close(&ring);
 }
 
@@ -423,9 +399,9 @@ test_call_by_flag(void **state)
 		/* The upper bits of the flags are reserved. */
 		set_driver_event(&ring, (uint16_t)(i * 0x3333), (uint16_t)(0xfffc | i % 4));
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		assert_int_equal(echo(&ring), 1);
+		assert_int_equal(ring_echo(&ring), 1);
 		assert_int_equal(test_eventfd_read(ring.call_fd), wanted[i % 4]);
-		take_used(&ring);
+		ring_take_used(&ring);
 	}
 	ring_close(&ring);
 }
@@ -445,10 +421,10 @@ test_first_call_after_start(void **state)
 		set_driver_event(&ring, slot_wrap((start + 4) % 5, (start + 4) / 5 % 2 == 0),
 				VRING_PACKED_EVENT_FLAG_DESC);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		echo(&ring);
+		ring_echo(&ring);
 		assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		echo(&ring);
+		ring_echo(&ring);
 		assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	}
 	ring_close(&ring);
@@ -551,8 +527,8 @@ test_event_beyond_ring(void **state)
 	for (event = 0; event <= UINT16_MAX; event++) {
 		set_driver_event(&ring, (uint16_t)event, VRING_PACKED_EVENT_FLAG_DESC);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		assert_int_equal(echo(&ring), 1);
-		take_used(&ring);
+		assert_int_equal(ring_echo(&ring), 1);
+		ring_take_used(&ring);
 	}
 	assert_int_equal(ring.vr->error, VHOST_PCI_VRING_OK);
 	ring_close(&ring);
@@ -570,16 +546,16 @@ test_event_after_disable(void **state)
 	set_driver_event(&ring, 0, VRING_PACKED_EVENT_FLAG_DISABLE);
 	for (i = 0; i < 3; i++) {
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		echo(&ring);
+		ring_echo(&ring);
 	}
 	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	set_driver_event(&ring, slot_wrap(1, true), VRING_PACKED_EVENT_FLAG_DESC);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-	echo(&ring);
+	ring_echo(&ring);
 	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	set_driver_event(&ring, slot_wrap(4, true), VRING_PACKED_EVENT_FLAG_DESC);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-	echo(&ring);
+	ring_echo(&ring);
 	assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 	ring_close(&ring);
 }

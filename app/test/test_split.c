@@ -14,31 +14,6 @@
 static const struct ring_conf plain_conf = { .size = 8 };
 static const struct ring_conf event_conf = { .size = 8, .event_idx = true };
 
-/* Take all that is available and return it. */
-static unsigned int
-echo(struct ring *ring)
-{
-	struct vhost_pci_chain chain = { 0 };
-	unsigned int nb = 0;
-
-	vhost_pci_ring_begin(ring->vr);
-	while (ring_next(ring, &chain, VHOST_PCI_DEQUEUE) > 0) {
-		ring_put(ring, &chain, 0);
-		nb++;
-	}
-	ring_end(ring);
-	return nb;
-}
-
-static void
-take_used(struct ring *ring)
-{
-	uint32_t id, len;
-
-	while (ring_get_used(ring, &id, &len))
-		;
-}
-
 static void
 test_used_entry_layout(void **state)
 {
@@ -60,7 +35,7 @@ test_used_entry_layout(void **state)
 		assert_int_equal(ring.used->ring[i % 8].id, id);
 		assert_int_equal(ring.used->ring[i % 8].len, 0x80000000u + i);
 		assert_int_equal(ring.used->flags, 0);
-		take_used(&ring);
+		ring_take_used(&ring);
 	}
 	ring_close(&ring);
 }
@@ -74,7 +49,7 @@ test_idle_burst_writes_nothing(void **state)
 	(void)state;
 	ring_open(&ring, &plain_conf);
 	ring.used->idx = 0x1234;
-	echo(&ring);
+	ring_echo(&ring);
 	ring_flush(&ring);
 	assert_int_equal(ring.used->idx, 0x1234);
 	ring_close(&ring);
@@ -108,13 +83,13 @@ test_runs_from_base(void **state)
 	ring_open(&ring, &plain_conf);
 	for (i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		ring_start(&ring, bases[i]);
-		assert_int_equal(echo(&ring), 0);
+		assert_int_equal(ring_echo(&ring), 0);
 		for (lap = 0; lap < 5; lap++) {
 			while (ring.nb_free > 0)
 				ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 			assert_int_equal(vhost_pci_ring_nb_avail(ring.vr, 8), 8);
-			assert_int_equal(echo(&ring), 8);
-			take_used(&ring);
+			assert_int_equal(ring_echo(&ring), 8);
+			ring_take_used(&ring);
 			assert_int_equal(ring.nb_free, 8);
 		}
 		vhost_pci_vring_pause(ring.vr);
@@ -142,7 +117,7 @@ test_base_forgets(void **state)
 	assert_int_equal(ring.used->idx, 100);
 	assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-	assert_int_equal(echo(&ring), 1);
+	assert_int_equal(ring_echo(&ring), 1);
 	assert_int_equal(ring.used->idx, 101);
 	ring_close(&ring);
 }
@@ -161,9 +136,9 @@ test_call_by_flag(void **state)
 		/* The other bits of the flags mean nothing. */
 		ring.avail->flags = 0xfffe | (wanted ? 0 : VRING_AVAIL_F_NO_INTERRUPT);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		assert_int_equal(echo(&ring), 1);
+		assert_int_equal(ring_echo(&ring), 1);
 		assert_int_equal(test_eventfd_read(ring.call_fd), wanted);
-		take_used(&ring);
+		ring_take_used(&ring);
 	}
 	assert_int_equal(ring.vr->stats.notifications, 40 - 14);
 	ring_close(&ring);
@@ -182,9 +157,9 @@ test_call_by_event_ignores_flag(void **state)
 	for (i = 0; i < 20; i++) {
 		ring.avail->ring[ring.size] = i;
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		echo(&ring);
+		ring_echo(&ring);
 		assert_int_equal(test_eventfd_read(ring.call_fd), 1);
-		take_used(&ring);
+		ring_take_used(&ring);
 	}
 	ring_close(&ring);
 }
@@ -202,10 +177,10 @@ test_first_call_after_start(void **state)
 		ring_start(&ring, base);
 		ring.avail->ring[ring.size] = (uint16_t)(base - 1000);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		echo(&ring);
+		ring_echo(&ring);
 		assert_int_equal(test_eventfd_read(ring.call_fd), 1);
 		ring_offer_one(&ring, RING_LOW_GPA, 60, false);
-		echo(&ring);
+		ring_echo(&ring);
 		assert_int_equal(test_eventfd_read(ring.call_fd), 0);
 	}
 	ring_close(&ring);
@@ -303,8 +278,8 @@ test_ask_kick_by_event(void **state)
 		while (nb-- > 0)
 			ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		assert_true(kick_wanted(&ring, old_idx, ring.avail_idx));
-		echo(&ring);
-		take_used(&ring);
+		ring_echo(&ring);
+		ring_take_used(&ring);
 	}
 	ring_close(&ring);
 }
@@ -322,8 +297,8 @@ run_without_kick(struct ring *ring, unsigned int nb_rounds, unsigned int max_por
 		while (nb-- > 0)
 			ring_offer_one(ring, RING_LOW_GPA, 60, false);
 		assert_false(kick_wanted(ring, old_idx, ring->avail_idx));
-		echo(ring);
-		take_used(ring);
+		ring_echo(ring);
+		ring_take_used(ring);
 	}
 }
 
@@ -370,7 +345,7 @@ test_ask_no_kick_from_full_ring(void **state)
 			ring_offer_one(&ring, RING_LOW_GPA, 60, false);
 		assert_false(kick_wanted(&ring, old_idx, ring.avail_idx));
 		vhost_pci_ring_discard(ring.vr, 1 + lap * 4099 % 32768);
-		take_used(&ring);
+		ring_take_used(&ring);
 	}
 	ring_close(&ring);
 }
