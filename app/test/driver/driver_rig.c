@@ -470,6 +470,25 @@ rig_check_mbuf(const struct rte_mbuf *m, const void *bytes, uint32_t len)
 	}
 }
 
+void
+rig_check_traffic(struct rig *rig, uint16_t queue, uint16_t id)
+{
+	uint8_t frame[64];
+	struct tfe_pkt pkt;
+	struct rte_mbuf *m;
+
+	tfe_frame_build(frame, sizeof(frame), id, id);
+	assert_int_equal(tfe_netq_send(&rig->tx[queue], NULL, frame, sizeof(frame)), 0);
+	rig_rx(rig, queue, &m, 1);
+	assert_int_equal(m->port, rig->port);
+	rig_check_mbuf(m, frame, sizeof(frame));
+	assert_int_equal(tfe_netq_post(&rig->rx[queue], 1), 1);
+	rig_tx(rig, queue, &m, 1);
+	assert_int_equal(tfe_netq_recv(&rig->rx[queue], &pkt, RIG_TIMEOUT_MS), 1);
+	assert_int_equal(pkt.len_bytes, sizeof(frame));
+	assert_memory_equal(pkt.frame, frame, sizeof(frame));
+}
+
 uint64_t
 rig_xstat(const struct rig *rig, const char *name)
 {

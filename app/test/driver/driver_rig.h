@@ -157,6 +157,9 @@ struct rte_mbuf *rig_mbuf(const struct rig *rig, const void *bytes, uint32_t len
 /** Check that an mbuf, of any number of segments, has these bytes. */
 void rig_check_mbuf(const struct rte_mbuf *m, const void *bytes, uint32_t len);
 
+/** Send a packet each way through a queue pair, of bytes that are this id's alone. */
+void rig_check_traffic(struct rig *rig, uint16_t queue, uint16_t id);
+
 /** The value of an extended statistic; fails for an unknown one. */
 uint64_t rig_xstat(const struct rig *rig, const char *name);
 

@@ -106,32 +106,13 @@ come(struct rig *rig, const struct rig_variant *variant)
 	rig_netqs(rig, 2048, NULL);
 }
 
-/* A packet each way, of bytes that are this port's alone. */
-static void
-check_traffic(struct rig *rig, unsigned int index)
-{
-	uint8_t frame[64];
-	struct tfe_pkt pkt;
-	struct rte_mbuf *m;
-
-	tfe_frame_build(frame, sizeof(frame), (uint16_t)index, index);
-	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, sizeof(frame)), 0);
-	rig_rx(rig, 0, &m, 1);
-	assert_int_equal(m->port, rig->port);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	assert_int_equal(tfe_netq_post(&rig->rx[0], 1), 1);
-	rig_tx(rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig->rx[0], &pkt, RIG_TIMEOUT_MS), 1);
-	assert_memory_equal(pkt.frame, frame, sizeof(frame));
-}
-
 static void
 check_all(struct clients *c)
 {
 	unsigned int i;
 
 	for (i = 0; i < c->nb; i++)
-		check_traffic(&c->rig[i], i);
+		rig_check_traffic(&c->rig[i], 0, (uint16_t)i);
 }
 
 /* Connect, without a word. */
@@ -216,7 +197,7 @@ test_one_misbehaves(void **state)
 	ring = c.rig[0].tx[0].ring;
 	tfe_split_set_avail_idx(ring, (uint16_t)(ring->avail_idx + ring->size + 1));
 	for (i = 1; i < 4; i++)
-		check_traffic(&c.rig[i], i);
+		rig_check_traffic(&c.rig[i], 0, i);
 	/* The poll that finds out. */
 	while (rig_xstat(&c.rig[0], "frontend_closed") == 0) {
 		struct rte_mbuf *m;
@@ -318,11 +299,11 @@ test_first_goes(void **state)
 		come(&c.rig[i], *state);
 	rig_disconnect(&c.rig[0]);
 	rig_port_close(&c.rig[0]);
-	check_traffic(&c.rig[1], 1);
+	rig_check_traffic(&c.rig[1], 0, 1);
 	rig_disconnect(&c.rig[2]);
 	rig_wait_link(&c.rig[2], false);
 	come(&c.rig[2], *state);
-	check_traffic(&c.rig[2], 2);
+	rig_check_traffic(&c.rig[2], 0, 2);
 	/* And it may come back, to its listener. */
 	assert_int_equal(rig_port_attach(&c.rig[0], ",max-clients=3"), 0);
 	rig_port_start(&c.rig[0], &plain);

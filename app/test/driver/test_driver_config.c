@@ -132,9 +132,6 @@ test_without_inband(void **state)
 {
 	static const struct rig_conf by_fd = { .devargs = ",inband=0" };
 	struct tfe_dev_conf conf;
-	struct tfe_pkt pkt;
-	struct rte_mbuf *m;
-	uint8_t frame[64];
 	struct rig rig;
 
 	rig_init(&rig);
@@ -145,12 +142,7 @@ test_without_inband(void **state)
 	rig_connect(&rig, &conf);
 	assert_false(rig.dev.protocol_offered & TFE_BIT(TFE_VU_PROTOCOL_F_INBAND_NOTIFICATIONS));
 	rig_netqs(&rig, 2048, NULL);
-	tfe_frame_build(frame, sizeof(frame), 1, 1);
-	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, frame, sizeof(frame)), 0);
-	rig_rx(&rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_post(&rig.rx[0], 1), 1);
-	rig_tx(&rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig.rx[0], &pkt, RIG_TIMEOUT_MS), 1);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 }
 

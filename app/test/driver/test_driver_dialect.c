@@ -55,22 +55,6 @@ get_conn_id(const struct rig *rig)
 }
 
 static void
-check_traffic(struct rig *rig)
-{
-	uint8_t frame[64];
-	struct tfe_pkt pkt;
-	struct rte_mbuf *m;
-
-	tfe_frame_build(frame, sizeof(frame), 1, 1);
-	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, sizeof(frame)), 0);
-	rig_rx(rig, 0, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	assert_int_equal(tfe_netq_post(&rig->rx[0], 1), 1);
-	rig_tx(rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig->rx[0], &pkt, RIG_TIMEOUT_MS), 1);
-}
-
-static void
 wait_closed(struct rig *rig)
 {
 	uint8_t byte;
@@ -102,7 +86,7 @@ test_conn_id(void **state)
 				(i == 0 || ids[i] > ids[i - 1]));
 		send_wire(&rig, TFE_DIALECT_GET_CONN_ID, ids[i], NULL, 0);
 		assert_int_equal(receive(&rig, TFE_DIALECT_GET_CONN_ID, TFE_DIALECT_REPLY), ids[i]);
-		check_traffic(&rig);
+		rig_check_traffic(&rig, 0, 1);
 	}
 	/* Another's id is not believed. */
 	send_wire(&rig, TFE_DIALECT_GET_CONN_ID, ids[0], NULL, 0);
@@ -173,9 +157,9 @@ test_peer_connection(void **state)
 	struct rig rig;
 
 	rig_open(&rig, &plain, *state, 0, NULL);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_INIT), 0);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_OFF), 0);
 	rig_wait_link(&rig, false);
 	tfe_frame_build(frame, sizeof(frame), 1, 1);
@@ -195,7 +179,7 @@ test_peer_connection(void **state)
 	rig_rx(&rig, 0, &m, 1);
 	rig_check_mbuf(m, frame, sizeof(frame));
 	rte_pktmbuf_free(m);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	/* A state that there is not. */
 	send_wire(&rig, TFE_DIALECT_SET_PEER_CONNECTION, TFE_DIALECT_ANONYMOUS, &(uint64_t){ 3 },
 			sizeof(uint64_t));
@@ -216,12 +200,12 @@ test_port_says(void **state)
 	assert_int_equal(set_peer(&rig, TFE_DIALECT_PEER_ON), 1);
 	assert_int_equal(rte_eth_dev_set_link_up(rig.port), 0);
 	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_ON);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
 	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_OFF);
 	assert_int_equal(rte_eth_dev_start(rig.port), 0);
 	assert_int_equal(receive(&rig, TFE_DIALECT_SET_PEER_CONNECTION, 0), TFE_DIALECT_PEER_ON);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 }
 

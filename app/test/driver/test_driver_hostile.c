@@ -160,19 +160,9 @@ open_front_end(struct rig *rig, const struct rig_variant *variant, bool no_indir
 static void
 check_port(struct rig *rig, const struct rig_variant *variant)
 {
-	uint8_t frame[64];
-	struct tfe_pkt pkt;
-	struct rte_mbuf *m;
-
 	open_front_end(rig, variant, true);
 	rig_netqs(rig, 2048, NULL);
-	tfe_frame_build(frame, sizeof(frame), 1, 1);
-	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, sizeof(frame)), 0);
-	rig_rx(rig, 0, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	assert_int_equal(tfe_netq_post(&rig->rx[0], 1), 1);
-	rig_tx(rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig->rx[0], &pkt, RIG_TIMEOUT_MS), 1);
+	rig_check_traffic(rig, 0, 1);
 	rig_disconnect(rig);
 	rig_wait_link(rig, false);
 }

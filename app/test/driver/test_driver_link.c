@@ -21,24 +21,6 @@
 
 static const struct rig_conf plain;
 
-/* One packet each way. */
-static void
-check_traffic(struct rig *rig)
-{
-	uint8_t frame[64];
-	struct tfe_pkt pkt;
-	struct rte_mbuf *m;
-
-	tfe_frame_build(frame, sizeof(frame), 1, 1);
-	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, sizeof(frame)), 0);
-	rig_rx(rig, 0, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	assert_int_equal(tfe_netq_post(&rig->rx[0], 1), 1);
-	rig_tx(rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig->rx[0], &pkt, RIG_TIMEOUT_MS), 1);
-	assert_memory_equal(pkt.frame, frame, sizeof(frame));
-}
-
 static void
 connect_and_check(struct rig *rig, const struct rig_variant *variant)
 {
@@ -46,7 +28,7 @@ connect_and_check(struct rig *rig, const struct rig_variant *variant)
 
 	rig_connect(rig, &conf);
 	rig_netqs(rig, 2048, NULL);
-	check_traffic(rig);
+	rig_check_traffic(rig, 0, 1);
 }
 
 /* The link goes up and down with the front-end, any number of times, and events say so. */
@@ -166,7 +148,7 @@ test_second_is_refused(void **state)
 	assert_int_equal(tfe_conn_wait_closed(&second, RIG_TIMEOUT_MS), 0);
 	tfe_conn_close(&second);
 	assert_int_equal(rig_xstat(&rig, "frontend_refused"), 1);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 	(void)state;
 }
@@ -209,7 +191,7 @@ test_refused_with_lingering_socket(void **state)
 	assert_false(test_socket_lingers(refused.fd));
 	tfe_conn_close(&refused.conn);
 	close(refused.fd);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 	(void)state;
 }
@@ -230,7 +212,7 @@ test_client(void **state)
 		dev_conf.role = TFE_ROLE_SERVER;
 		rig_connect(&rig, &dev_conf);
 		rig_netqs(&rig, 2048, NULL);
-		check_traffic(&rig);
+		rig_check_traffic(&rig, 0, 1);
 		rig_disconnect(&rig);
 		rig_wait_link(&rig, false);
 	}
@@ -269,7 +251,7 @@ test_stop_start(void **state)
 
 	rig_open(&rig, &plain, *state, 0, NULL);
 	for (i = 0; i < 20; i++) {
-		check_traffic(&rig);
+		rig_check_traffic(&rig, 0, 1);
 		assert_int_equal(rte_eth_dev_stop(rig.port), 0);
 		rig_wait_link(&rig, false);
 		tfe_frame_build(frame, sizeof(frame), 2, i);
@@ -295,14 +277,14 @@ test_ring_stop_start(void **state)
 
 	rig_open(&rig, &plain, *state, 0, NULL);
 	for (i = 0; i < 300; i++) {
-		check_traffic(&rig);
+		rig_check_traffic(&rig, 0, 1);
 		assert_int_equal(tfe_netq_wait_sent(&rig.tx[0], RIG_TIMEOUT_MS), 0);
 		assert_int_equal(tfe_dev_stop(&rig.dev), 0);
 		rig_wait_link(&rig, false);
 		assert_int_equal(tfe_dev_start(&rig.dev), 0);
 		rig_wait_link(&rig, true);
 	}
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 }
 
@@ -331,7 +313,7 @@ test_detach_running(void **state)
 	struct rig rig;
 
 	rig_open(&rig, &plain, *state, 0, NULL);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	assert_int_equal(rte_eal_hotplug_remove("vdev", rig.vdev), 0);
 	rig.has_port = false;
 	rig_fini(&rig);

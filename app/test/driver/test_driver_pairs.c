@@ -25,24 +25,6 @@ connect_pairs(struct rig *rig, const struct rig_variant *variant, unsigned int n
 	rig_netqs(rig, 2048, NULL);
 }
 
-/* One packet through each direction of a pair. */
-static void
-check_pair(struct rig *rig, uint16_t i)
-{
-	uint8_t frame[64];
-	struct rte_mbuf *m;
-	struct tfe_pkt pkt;
-
-	tfe_frame_build(frame, sizeof(frame), i, i);
-	assert_int_equal(tfe_netq_send(&rig->tx[i], NULL, frame, sizeof(frame)), 0);
-	rig_rx(rig, i, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	assert_int_equal(tfe_netq_post(&rig->rx[i], 1), 1);
-	rig_tx(rig, i, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig->rx[i], &pkt, RIG_TIMEOUT_MS), 1);
-	assert_memory_equal(pkt.frame, frame, sizeof(frame));
-}
-
 /* What is sent where no Rx queue is does not fill the ring: it is dropped, and counted. */
 static void
 check_unread(struct rig *rig, uint16_t i)
@@ -77,7 +59,7 @@ test_fewer_configured(void **state)
 	for (i = 1; i < NB_PAIRS; i++)
 		check_unread(&rig, i);
 	rig_wait_xstat(&rig, "frontend_unread_packets", (NB_PAIRS - 1) * NB_FRAMES);
-	check_pair(&rig, 0);
+	rig_check_traffic(&rig, 0, 0);
 	/* What was sent while the port was stopped is dropped when it goes on. */
 	assert_int_equal(rte_eth_dev_stop(rig.port), 0);
 	assert_int_equal(tfe_netq_send(&rig.tx[1], NULL, "01234567890123", 14), 0);
@@ -88,7 +70,7 @@ test_fewer_configured(void **state)
 	rig_port_start(&rig, &(struct rig_conf){ .nb_queues = NB_PAIRS });
 	rig_wait_link(&rig, true);
 	for (i = 0; i < NB_PAIRS; i++)
-		check_pair(&rig, i);
+		rig_check_traffic(&rig, i, i);
 	assert_int_equal(rig_xstat(&rig, "frontend_unread_packets"),
 			(NB_PAIRS - 1) * NB_FRAMES + 1);
 	rig_fini(&rig);
@@ -115,7 +97,7 @@ test_unread_malformed(void **state)
 	rig_wait_link(&rig, false);
 	rig_disconnect(&rig);
 	connect_pairs(&rig, *state, NB_PAIRS);
-	check_pair(&rig, 0);
+	rig_check_traffic(&rig, 0, 0);
 	rig_fini(&rig);
 }
 
@@ -133,7 +115,7 @@ test_fewer_in_front_end(void **state)
 	rig_port_open(&rig, &conf);
 	connect_pairs(&rig, *state, 2);
 	for (i = 0; i < 2; i++)
-		check_pair(&rig, i);
+		rig_check_traffic(&rig, i, i);
 	for (i = 2; i < NB_PAIRS; i++) {
 		assert_int_equal(rte_eth_rx_burst(rig.port, i, &m, 1), 0);
 		m = rig_mbuf(&rig, frame, sizeof(frame), 0);
@@ -162,7 +144,7 @@ test_more_in_front_end(void **state)
 	connect_pairs(&rig, *state, 2);
 	assert_int_equal(rig.dev.max_pairs, 2);
 	assert_int_equal(tfe_req_set_vring_num(&rig.dev.conn, 4, 256), -EREMOTEIO);
-	check_pair(&rig, 1);
+	rig_check_traffic(&rig, 1, 1);
 	rig_fini(&rig);
 }
 

@@ -121,25 +121,6 @@ poll_port(struct rig *rig, bool is_tx)
 	rte_pktmbuf_free_bulk(&mbufs[nb_done], (unsigned int)(nb - nb_done));
 }
 
-/* A packet each way. */
-static void
-check_traffic(struct rig *rig)
-{
-	uint8_t frame[64];
-	struct tfe_pkt pkt;
-	struct rte_mbuf *m;
-
-	tfe_frame_build(frame, sizeof(frame), 1, 1);
-	assert_int_equal(tfe_netq_send(&rig->tx[0], NULL, frame, sizeof(frame)), 0);
-	rig_rx(rig, 0, &m, 1);
-	rig_check_mbuf(m, frame, sizeof(frame));
-	assert_int_equal(tfe_netq_post(&rig->rx[0], 1), 1);
-	rig_tx(rig, 0, &m, 1);
-	assert_int_equal(tfe_netq_recv(&rig->rx[0], &pkt, RIG_TIMEOUT_MS), 1);
-	assert_int_equal(pkt.len_bytes, sizeof(frame));
-	assert_memory_equal(pkt.frame, frame, sizeof(frame));
-}
-
 static void
 check_lost(struct rig *rig, struct rig *other, const struct lost *lost)
 {
@@ -147,11 +128,11 @@ check_lost(struct rig *rig, struct rig *other, const struct lost *lost)
 	struct tfe_buf buffer = { 0 };
 	struct tfe_ring *ring = open_front_end(rig, lost, &buffer);
 
-	check_traffic(other);
+	rig_check_traffic(other, 0, 1);
 	add_chains(ring, &buffer, lost->is_tx);
 	assert_int_equal(ftruncate(rig->dev.mem.regions[1].fd, 0), 0);
 	poll_port(rig, lost->is_tx);
-	check_traffic(other);
+	rig_check_traffic(other, 0, 1);
 	if (tfe_conn_wait_closed(&rig->dev.conn, RIG_TIMEOUT_MS) != 0)
 		fail_msg("%s: the connection stays open", part_names[lost->part]);
 	rig_wait_link(rig, false);
@@ -179,7 +160,7 @@ test_truncated_part(void **state)
 		check_lost(&rig, &other, &(struct lost){ variant, part, true });
 	}
 	rig_fini(&rig);
-	check_traffic(&other);
+	rig_check_traffic(&other, 0, 1);
 	rig_fini(&other);
 }
 
@@ -203,7 +184,7 @@ test_next_front_end(void **state)
 	rig_wait_link(&rig, false);
 	rig_connect(&rig, &dev_conf);
 	rig_netqs(&rig, 2048, NULL);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 }
 
@@ -222,7 +203,7 @@ test_require_seals(void **state)
 	dev_conf.mem_flags = TFE_MEM_SEAL_SHRINK;
 	rig_connect(&rig, &dev_conf);
 	rig_netqs(&rig, 2048, NULL);
-	check_traffic(&rig);
+	rig_check_traffic(&rig, 0, 1);
 	rig_fini(&rig);
 }
 
