@@ -38,26 +38,6 @@ pinger_main(void *arg)
 	return NULL;
 }
 
-/** Start the front-end's thread on its processor. */
-static int
-pinger_start(struct pinger *pinger, int cpu, pthread_t *thread)
-{
-	pthread_attr_t attr;
-	cpu_set_t cpus;
-	int ret;
-
-	CPU_ZERO(&cpus);
-	CPU_SET((unsigned int)cpu, &cpus);
-	ret = -pthread_attr_init(&attr);
-	if (ret < 0)
-		return ret;
-	ret = -pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
-	if (ret == 0)
-		ret = -pthread_create(thread, &attr, pinger_main, pinger);
-	pthread_attr_destroy(&attr);
-	return ret;
-}
-
 /** Send back all there is until the front-end is done. */
 static void
 echo(uint16_t port, const struct pinger *pinger)
@@ -89,7 +69,7 @@ ping(const struct bench_job *job, struct bench_link *link, struct bench_sample *
 	int ret;
 
 	pinger.conf.nb_warmup = pinger.conf.nb_packets / 10;
-	ret = pinger_start(&pinger, job->conf->frontend_cpu, &thread);
+	ret = bench_thread_start(job, pinger_main, &pinger, &thread);
 	if (ret == 0) {
 		echo(link->port.id, &pinger);
 		pthread_join(thread, NULL);

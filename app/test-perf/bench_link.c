@@ -161,6 +161,26 @@ bench_link_close(struct bench_link *link)
 	memset(link, 0, sizeof(*link));
 }
 
+int
+bench_thread_start(const struct bench_job *job, void *(*thread_main)(void *arg), void *arg,
+		pthread_t *thread)
+{
+	pthread_attr_t attr;
+	cpu_set_t cpus;
+	int ret;
+
+	CPU_ZERO(&cpus);
+	CPU_SET((unsigned int)job->conf->frontend_cpu, &cpus);
+	ret = -pthread_attr_init(&attr);
+	if (ret < 0)
+		return ret;
+	ret = -pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
+	if (ret == 0)
+		ret = -pthread_create(thread, &attr, thread_main, arg);
+	pthread_attr_destroy(&attr);
+	return ret;
+}
+
 uint64_t
 bench_link_calls(struct bench_link *link)
 {

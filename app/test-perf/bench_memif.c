@@ -46,25 +46,6 @@ partner_main(void *arg)
 	return NULL;
 }
 
-static int
-partner_start(struct partner *partner, int cpu, pthread_t *thread)
-{
-	pthread_attr_t attr;
-	cpu_set_t cpus;
-	int ret;
-
-	CPU_ZERO(&cpus);
-	CPU_SET((unsigned int)cpu, &cpus);
-	ret = -pthread_attr_init(&attr);
-	if (ret < 0)
-		return ret;
-	ret = -pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
-	if (ret == 0)
-		ret = -pthread_create(thread, &attr, partner_main, partner);
-	pthread_attr_destroy(&attr);
-	return ret;
-}
-
 /** Server first, then the client that connects to it. */
 static int
 open_ports(const struct bench_job *job)
@@ -100,7 +81,7 @@ measure(const struct bench_job *job, struct bench_loop *loop, struct partner *pa
 
 	loop->rx_port = loop->tx_port = ports[0].id;
 	partner->loop->rx_port = partner->loop->tx_port = ports[1].id;
-	ret = partner_start(partner, job->conf->frontend_cpu, &thread);
+	ret = bench_thread_start(job, partner_main, partner, &thread);
 	if (ret < 0)
 		return ret;
 	ret = bench_loop_measure(loop, sample);

@@ -10,6 +10,8 @@
 #ifndef BENCH_PORT_H
 #define BENCH_PORT_H
 
+#include <pthread.h>
+
 #include "bench.h"
 #include "tfe.h"
 
@@ -97,6 +99,10 @@ int bench_link_open(const struct bench_job *job, const struct bench_link_conf *c
 
 /** Disconnect and detach; harmless on a link that is all zeros. */
 void bench_link_close(struct bench_link *link);
+
+/** Start the thread of the other side on the front-end's processor. @return 0 or negative errno. */
+int bench_thread_start(const struct bench_job *job, void *(*thread_main)(void *arg), void *arg,
+		pthread_t *thread);
 
 /** Notifications the front-end got so far. */
 uint64_t bench_link_calls(struct bench_link *link);
