@@ -97,6 +97,9 @@ bool adapter_is_retired(const struct adapter *adapter);
 /** The state that the driver sees: enum vhost_pci_adapter_conn. */
 uint32_t adapter_state(const struct adapter *adapter);
 
+/** What such a state is called. */
+const char *adapter_state_name(uint32_t state);
+
 /** Whether a machine is connected. */
 bool adapter_is_attached(const struct adapter *adapter);
 

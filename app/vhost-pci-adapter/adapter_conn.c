@@ -13,14 +13,20 @@
 #include "vhost_pci_log.h"
 #include "watch.h"
 
-static const char *const state_names[] = {
-	[VHOST_PCI_ADAPTER_CONN_NONE] = "none",
-	[VHOST_PCI_ADAPTER_CONN_NEGOTIATING] = "negotiating",
-	[VHOST_PCI_ADAPTER_CONN_READY] = "ready",
-	[VHOST_PCI_ADAPTER_CONN_CONNECTED] = "connected",
-	[VHOST_PCI_ADAPTER_CONN_DISCONNECTED] = "disconnected",
-	[VHOST_PCI_ADAPTER_CONN_RETIRED] = "retired",
-};
+const char *
+adapter_state_name(uint32_t state)
+{
+	static const char *const names[] = {
+		[VHOST_PCI_ADAPTER_CONN_NONE] = "none",
+		[VHOST_PCI_ADAPTER_CONN_NEGOTIATING] = "negotiating",
+		[VHOST_PCI_ADAPTER_CONN_READY] = "ready",
+		[VHOST_PCI_ADAPTER_CONN_CONNECTED] = "connected",
+		[VHOST_PCI_ADAPTER_CONN_DISCONNECTED] = "disconnected",
+		[VHOST_PCI_ADAPTER_CONN_RETIRED] = "retired",
+	};
+
+	return names[state];
+}
 
 void
 adapter_event(struct adapter *adapter)
@@ -180,7 +186,7 @@ adapter_set_state(struct adapter *adapter, enum vhost_pci_adapter_conn state)
 	if (regs->conn_state == state)
 		return;
 	vhost_pci_log(VHOST_PCI_LOG_INFO, "%s: connection %s, was %s", adapter->config.name,
-			state_names[state], state_names[regs->conn_state]);
+			adapter_state_name(state), adapter_state_name(regs->conn_state));
 	regs->conn_state = state;
 	if (state != VHOST_PCI_ADAPTER_CONN_DISCONNECTED) {
 		bool is_none = adapter->frontend == NULL || state == VHOST_PCI_ADAPTER_CONN_NONE ||

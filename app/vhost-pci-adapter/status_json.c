@@ -64,15 +64,6 @@ static const struct status_counter frontend_counters[] = {
 	{ NULL, 0 },
 };
 
-static const char *const state_names[] = {
-	[VHOST_PCI_ADAPTER_CONN_NONE] = "none",
-	[VHOST_PCI_ADAPTER_CONN_NEGOTIATING] = "negotiating",
-	[VHOST_PCI_ADAPTER_CONN_READY] = "ready",
-	[VHOST_PCI_ADAPTER_CONN_CONNECTED] = "connected",
-	[VHOST_PCI_ADAPTER_CONN_DISCONNECTED] = "disconnected",
-	[VHOST_PCI_ADAPTER_CONN_RETIRED] = "retired",
-};
-
 static void
 add_int(JsonBuilder *json, const char *name, int64_t value)
 {
@@ -234,7 +225,7 @@ add_adapter(void *opaque, const struct adapter *adapter)
 	json_builder_begin_object(json);
 	add_string(json, "name", config->name);
 	add_string(json, "socket", config->path);
-	add_string(json, "state", state_names[adapter_state(adapter)]);
+	add_string(json, "state", adapter_state_name(adapter_state(adapter)));
 	add_bool(json, "attached", adapter_is_attached(adapter));
 	add_bool(json, "driver-ready",
 			adapter_driver_caps(adapter, &features, &protocol_features, &nb_vrings));
