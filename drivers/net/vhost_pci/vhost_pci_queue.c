@@ -266,7 +266,15 @@ vhost_pci_txq_bind(struct vhost_pci_port *port, uint16_t queue_id)
 		vhost_pci_ring_ask_kick(txq->vr, false);
 }
 
-/** Start or stop an Rx queue, which no thread polls meanwhile. Port locked. */
+static uint8_t
+queue_state(bool is_stopped)
+{
+	return is_stopped ? RTE_ETH_QUEUE_STATE_STOPPED : RTE_ETH_QUEUE_STATE_STARTED;
+}
+
+/** Start or stop a queue, which no thread polls meanwhile. Port locked. */
+typedef void (*set_stopped_fn_t)(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped);
+
 static void
 rxq_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped)
 {
@@ -274,11 +282,11 @@ rxq_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped)
 
 	rxq->is_stopped = is_stopped;
 	rxq_select(rxq);
-	dev->data->rx_queue_state[queue_id] = is_stopped ? RTE_ETH_QUEUE_STATE_STOPPED
-							 : RTE_ETH_QUEUE_STATE_STARTED;
+	if (is_stopped)
+		vhost_pci_monitor_forget(rxq);
+	dev->data->rx_queue_state[queue_id] = queue_state(is_stopped);
 }
 
-/** The same for a Tx queue. */
 static void
 txq_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped)
 {
@@ -286,8 +294,7 @@ txq_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped)
 
 	txq->is_stopped = is_stopped;
 	txq_select(txq);
-	dev->data->tx_queue_state[queue_id] = is_stopped ? RTE_ETH_QUEUE_STATE_STOPPED
-							 : RTE_ETH_QUEUE_STATE_STARTED;
+	dev->data->tx_queue_state[queue_id] = queue_state(is_stopped);
 }
 
 int
@@ -315,60 +322,49 @@ vhost_pci_queues_stop(struct rte_eth_dev *dev)
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
 	uint16_t i;
 
-	for (i = 0; i < dev->data->nb_rx_queues; i++) {
-		if (port->rxq[i] == NULL)
-			continue;
-		rxq_set_stopped(dev, i, true);
-		vhost_pci_monitor_forget(port->rxq[i]);
-	}
+	for (i = 0; i < dev->data->nb_rx_queues; i++)
+		if (port->rxq[i] != NULL)
+			rxq_set_stopped(dev, i, true);
 	for (i = 0; i < dev->data->nb_tx_queues; i++)
 		if (port->txq[i] != NULL)
 			txq_set_stopped(dev, i, true);
 }
 
-int
-vhost_pci_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id)
+/** Start or stop one queue, as the application says. */
+static int
+queue_set_stopped(struct rte_eth_dev *dev, uint16_t queue_id, bool is_stopped,
+		set_stopped_fn_t set_stopped)
 {
 	struct vhost_pci_port *port = vhost_pci_port_of(dev);
 
 	vhost_pci_port_lock(port);
-	rxq_set_stopped(dev, queue_id, false);
+	set_stopped(dev, queue_id, is_stopped);
 	vhost_pci_port_unlock(port);
 	return 0;
+}
+
+int
+vhost_pci_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id)
+{
+	return queue_set_stopped(dev, queue_id, false, rxq_set_stopped);
 }
 
 int
 vhost_pci_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id)
 {
-	struct vhost_pci_port *port = vhost_pci_port_of(dev);
-
-	vhost_pci_port_lock(port);
-	rxq_set_stopped(dev, queue_id, true);
-	vhost_pci_monitor_forget(port->rxq[queue_id]);
-	vhost_pci_port_unlock(port);
-	return 0;
+	return queue_set_stopped(dev, queue_id, true, rxq_set_stopped);
 }
 
 int
 vhost_pci_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue_id)
 {
-	struct vhost_pci_port *port = vhost_pci_port_of(dev);
-
-	vhost_pci_port_lock(port);
-	txq_set_stopped(dev, queue_id, false);
-	vhost_pci_port_unlock(port);
-	return 0;
+	return queue_set_stopped(dev, queue_id, false, txq_set_stopped);
 }
 
 int
 vhost_pci_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue_id)
 {
-	struct vhost_pci_port *port = vhost_pci_port_of(dev);
-
-	vhost_pci_port_lock(port);
-	txq_set_stopped(dev, queue_id, true);
-	vhost_pci_port_unlock(port);
-	return 0;
+	return queue_set_stopped(dev, queue_id, true, txq_set_stopped);
 }
 
 int
