@@ -5,24 +5,18 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
-import signal
 import sys
 import time
 from typing import List, Tuple
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app" / "test-e2e"))
+import demo_common  # knows where the harness is
+from demo_common import QUEUE_SIZE
 
-from harness import process, testpmd  # noqa: E402
-from harness.backend import under_test  # noqa: E402
-from harness.stage import Stage  # noqa: E402
+from harness import testpmd
+from harness.stage import Stage
 
-#: Descriptors of each virtqueue of the front-ends.
-QUEUE_SIZE = 1024
 #: Bursts of 32 packets that are under way in each direction.
 BURSTS = 16
-#: Frames that testpmd can make and that need no jumbo buffers.
-MIN_SIZE, MAX_SIZE = 60, 1514
 
 PICTURE = """\
   front-ends, one process          back-end: dpdk-testpmd -d librte_net_vhost_pci.so
@@ -50,7 +44,7 @@ class Demo:
             [f"net_virtio_user{i},path={stage.path(name)},queue_size={QUEUE_SIZE},"
              f"packed_vq={int(packed)}" for i, name in enumerate(sockets)],
             core=1,
-            app_args=[f"--txpkts={size}", f"--rxd={QUEUE_SIZE}", f"--txd={QUEUE_SIZE}"])
+            app_args=demo_common.testpmd_args(size))
         self.front.ready()
 
     def connect(self) -> None:
@@ -109,29 +103,11 @@ def summary(rates: List[Tuple[float, float]], counts: Tuple[int, int, int, int],
     failed = False
     for number, (way, sent, received) in enumerate(ways):
         mean = sum(rate[number] for rate in rates) / len(rates)
-        lost = sent - received
-        failed = failed or received == 0 or lost != 0
-        print(f"  {way}   sent {sent:>12,d}   received {received:>12,d}   lost {lost:d}   "
-              f"mean {mean:.2f} Mpps, {mean * size * 8 / 1000:.2f} Gbit/s")
-    status = 1 if failed else 0
-    print(f"  exit status {status}: " + ("packets were lost or did not flow" if failed
-                                         else "packets went both ways, none was lost"))
-    return status
-
-
-def arguments(argv: List[str]) -> argparse.Namespace:
-    """The command line, checked."""
-    parser = argparse.ArgumentParser(prog="demo.sh", add_help=False)
-    parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--packed", action="store_true")
-    parser.add_argument("--check", action="store_true", help="only check the arguments")
-    args = parser.parse_args(argv)
-    if args.seconds < 1:
-        parser.error("--seconds: at least 1")
-    if not MIN_SIZE <= args.size <= MAX_SIZE:
-        parser.error(f"--size: {MIN_SIZE} to {MAX_SIZE}")
-    return args
+        failed = failed or received == 0 or sent != received
+        demo_common.show_way(f"{way}   ", sent, received,
+                             f"{mean:.2f} Mpps, {mean * size * 8 / 1000:.2f} Gbit/s")
+    return demo_common.conclude([demo_common.LOST] if failed else [],
+                                "packets went both ways, none was lost")
 
 
 def show(stage: Stage, args: argparse.Namespace) -> int:
@@ -148,39 +124,6 @@ def show(stage: Stage, args: argparse.Namespace) -> int:
     return summary(rates, counts, args.size)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Start, show, stop."""
-    stage = Stage(under_test())
-    status = 1
-    try:
-        status = show(stage, args)
-    except process.ProcessError as error:
-        print(f"\ndemo failed: {error}\n{stage.tails()}", file=sys.stderr)
-    finally:
-        fault = stage.clear()
-        if fault:
-            print(fault, file=sys.stderr)
-    return 1 if fault else status
-
-
-def main() -> int:
-    """The whole program."""
-    args = arguments(sys.argv[1:])
-    if args.check:
-        return 0
-    missing = testpmd.program_missing()
-    if missing:
-        print(missing, file=sys.stderr)
-        return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        return run(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted: both processes are gone", file=sys.stderr)
-        return 130
-    finally:
-        process.kill_all()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(demo_common.main(demo_common.arguments("demo.sh", 10), testpmd.program_missing, show,
+                              "both processes are gone"))

@@ -11,34 +11,28 @@ import fcntl
 import hashlib
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
-E2E = pathlib.Path(__file__).resolve().parent.parent / "app" / "test-e2e"
-sys.path.insert(0, str(E2E))
+import demo_common  # knows where the harness is
+from demo_common import E2E, QUEUE_SIZE
 
-from harness import adapter, guest_image, process, qemu, settings, testpmd  # noqa: E402
-from harness.adapter import Appliance, ApplianceTestpmd, Daemon, Machine  # noqa: E402
-from harness.backend import under_test  # noqa: E402
-from harness.guest_image import GuestImage, ImageError  # noqa: E402
-from harness.process import ProcessError, wait_until  # noqa: E402
-from harness.qemu import Nic, QemuGuest  # noqa: E402
-from harness.stage import Stage  # noqa: E402
+from harness import adapter, guest_image, qemu, settings, testpmd
+from harness.adapter import Appliance, ApplianceTestpmd, Daemon, Machine
+from harness.guest_image import GuestImage, ImageError
+from harness.process import ProcessError, wait_until
+from harness.qemu import Nic, QemuGuest
+from harness.stage import Stage
 
 #: Echoes that VM 1 asks for.
 ECHOES = 50
-#: Descriptors of each virtqueue.
-QUEUE_SIZE = 1024
 #: Bursts of 32 packets that each neighbour starts with: all of them fit into one virtqueue.
 BURSTS = 14
 #: If no time is given: packets go on until so many have passed, but no longer than so.
 PACKETS, SECONDS_MAX = 1_000_000, 60
-#: Frames that testpmd can make and that need no jumbo buffers.
-MIN_SIZE, MAX_SIZE = 60, 1514
 
 MAKE_APPLIANCE = E2E / "guest" / "make-appliance"
 #: Where a neighbour finds DPDK's driver for its virtio-net device.
@@ -153,8 +147,7 @@ class Neighbour(QemuGuest):
                  f"echo {NEIGHBOUR_PAGES} > /proc/sys/vm/nr_hugepages && "
                  "mount -t hugetlbfs none /mnt/huge")
         # It needs of an appliance what every guest has.
-        app_args = [f"--txpkts={size}", f"--rxd={QUEUE_SIZE}", f"--txd={QUEUE_SIZE}"]
-        return ApplianceTestpmd(self, app_args, [address])  # type: ignore
+        return ApplianceTestpmd(self, demo_common.testpmd_args(size), [address])  # type: ignore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,7 +301,7 @@ class Results:
         if self.echoes[0] != self.echoes[1] or self.echoes[1] == 0:
             faults.append("echoes were lost")
         if any(sent == 0 or sent != received for sent, received in self.ways.values()):
-            faults.append("packets were lost or did not flow")
+            faults.append(demo_common.LOST)
         if self.polling.exits != 0:
             faults.append("there were exits although both sides polled")
         return faults
@@ -325,36 +318,18 @@ class Results:
               "woke them")
         for (way, (sent, received)), counted in zip(self.ways.items(),
                                                     (polling.there, polling.back)):
-            print(f"  {way}        sent {sent:>11,d}   received {received:>11,d}   "
-                  f"lost {sent - received:d}   mean {counted / self.seconds / 1e3:.1f} kpps")
+            demo_common.show_way(f"{way:20}", sent, received,
+                                 f"{counted / self.seconds / 1e3:.1f} kpps")
         print(f"  all sides polling   {polling.there + polling.back:,d} packets passed the "
               f"adapters in {self.seconds:.0f} s; in that time the daemon")
         print(f"                      saw {polling.doorbells} doorbells, {polling.region_reads} "
               f"REGION_READ and {polling.region_writes} REGION_WRITE messages")
-        faults = self.faults()
-        status = 1 if faults else 0
-        print(f"  exit status {status}: " +
-              ("; ".join(faults) if faults else
-               "echoes and packets went both ways, none was lost, and polling needs no exits"))
-        return status
+        return demo_common.conclude(
+            self.faults(),
+            "echoes and packets went both ways, none was lost, and polling needs no exits")
 
 
 # The program
-
-def arguments(argv: List[str]) -> argparse.Namespace:
-    """The command line, checked."""
-    parser = argparse.ArgumentParser(prog="demo.sh --vm", add_help=False)
-    parser.add_argument("--seconds", type=int)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--packed", action="store_true")
-    parser.add_argument("--check", action="store_true", help="only check the arguments")
-    args = parser.parse_args(argv)
-    if args.seconds is not None and args.seconds < 1:
-        parser.error("--seconds: at least 1")
-    if not MIN_SIZE <= args.size <= MAX_SIZE:
-        parser.error(f"--size: {MIN_SIZE} to {MAX_SIZE}")
-    return args
-
 
 def show(stage: Stage, args: argparse.Namespace) -> int:
     """All of it; the exit status."""
@@ -378,39 +353,11 @@ def show(stage: Stage, args: argparse.Namespace) -> int:
     return Results(echoes, pinging, polling, seconds, ways).show()
 
 
-def run(args: argparse.Namespace) -> int:
-    """Start, show, stop."""
-    stage = Stage(under_test())
-    status = 1
-    try:
-        status = show(stage, args)
-    except (ProcessError, ImageError) as error:
-        print(f"\ndemo failed: {error}\n{stage.tails()}", file=sys.stderr)
-    finally:
-        fault = stage.clear()
-        if fault:
-            print(fault, file=sys.stderr)
-    return 1 if fault else status
-
-
-def main() -> int:
-    """The whole program."""
-    args = arguments(sys.argv[1:])
-    if args.check:
-        return 0
-    missing = testpmd.program_missing() or qemu.program_missing() or adapter.missing()
-    if missing:
-        print(missing, file=sys.stderr)
-        return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        return run(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the machines and the daemon are gone", file=sys.stderr)
-        return 130
-    finally:
-        process.kill_all()
+def missing() -> str:
+    """What is not there that is needed, or nothing."""
+    return testpmd.program_missing() or qemu.program_missing() or adapter.missing()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(demo_common.main(demo_common.arguments("demo.sh --vm", None), missing, show,
+                              "the machines and the daemon are gone"))
