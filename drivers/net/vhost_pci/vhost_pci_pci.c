@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include <rte_dev.h>
 #include <rte_kvargs.h>
 
+#include "vhost_pci_args.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_features.h"
@@ -31,16 +31,8 @@
 #include "vhost_pci_vring.h"
 #include "vhost_pci_zcopy.h"
 
-#define ARG_QUEUES          "queues"
-#define ARG_TSO             "tso"
-#define ARG_PACKED          "packed"
-#define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
-#define ARG_MAC             "mac"
-#define ARG_WRITEBACK       "writeback"
-#define ARG_IOMMU           "iommu"
-#define ARG_CONFIG          "config"
-#define ARG_GUEST_MAC       "guest-mac"
-#define ARG_POSTCOPY        "postcopy"
+#define ARG_WRITEBACK "writeback"
+#define ARG_POSTCOPY  "postcopy"
 
 /** Capabilities of a function at most: 4 bytes each, in what is left of 256. */
 #define CAPS_MAX 48
@@ -56,102 +48,36 @@ struct pci_args {
 };
 
 static const char *const valid_args[] = {
-	ARG_QUEUES,
-	ARG_TSO,
-	ARG_PACKED,
-	ARG_LEGACY_OL_FLAGS,
-	ARG_MAC,
+	VHOST_PCI_ARGS_COMMON,
 	ARG_WRITEBACK,
-	ARG_IOMMU,
-	ARG_CONFIG,
-	ARG_GUEST_MAC,
 	ARG_POSTCOPY,
-	VHOST_PCI_ZCOPY_ARG_MODE,
-	VHOST_PCI_ZCOPY_ARG_COPYBREAK,
 	NULL,
 };
 
 /* Arguments */
-
-static int
-bad_arg(const struct pci_args *args, const char *key, const char *value, const char *what)
-{
-	DRV_LOG(ERR, "%s: %s=%s is no %s", args->name, key, value == NULL ? "" : value, what);
-	return -EINVAL;
-}
-
-static int
-parse_queues(struct pci_args *args, const char *key, const char *value)
-{
-	char *end = NULL;
-	unsigned long number = 0;
-
-	if (value != NULL && value[0] >= '0' && value[0] <= '9')
-		number = strtoul(value, &end, 0);
-	if (end == NULL || *end != '\0' || number < 1 || number > VHOST_PCI_MAX_QUEUE_PAIRS)
-		return bad_arg(args, key, value, "number of queue pairs from 1 to 128");
-	args->config.max_queue_pairs = (uint16_t)number;
-	return 0;
-}
-
-static int
-parse_mac(const struct pci_args *args, const char *key, const char *value,
-		struct rte_ether_addr *mac)
-{
-	if (value == NULL || rte_ether_unformat_addr(value, mac) < 0 ||
-			!rte_is_valid_assigned_ether_addr(mac))
-		return bad_arg(args, key, value, "unicast MAC address");
-	return 0;
-}
 
 /** One key and its value; a callback of VHOST_PCI_KVARGS_PROCESS(). */
 static int
 parse_arg(const char *key, const char *value, void *opaque)
 {
 	struct pci_args *args = opaque;
-	struct vhost_pci_port_config *config = &args->config;
-	const struct {
-		const char *key;
-		bool *flag;
-	} flags[] = {
-		{ ARG_TSO, &config->tso },
-		{ ARG_PACKED, &config->packed },
-		{ ARG_LEGACY_OL_FLAGS, &config->legacy_ol_flags },
-		{ ARG_WRITEBACK, &args->writeback },
-		{ ARG_IOMMU, &config->iommu },
-		{ ARG_CONFIG, &config->config },
-	};
-	unsigned int i;
+	const struct vhost_pci_arg arg = { .device = args->name, .key = key, .value = value };
+	int ret;
 
-	if (strcmp(key, ARG_POSTCOPY) == 0 && (value == NULL || strcmp(value, "0") != 0)) {
-		DRV_LOG(ERR,
-				"%s: there is no " ARG_POSTCOPY " with an adapter: the front-end "
-				"can't serve the page faults of another machine",
-				args->name);
-		return -ENOTSUP;
-	}
-	if (strcmp(key, ARG_QUEUES) == 0)
-		return parse_queues(args, key, value);
-	if (strcmp(key, ARG_MAC) == 0) {
-		config->has_mac = true;
-		return parse_mac(args, key, value, &config->mac);
-	}
-	if (strcmp(key, ARG_GUEST_MAC) == 0) {
-		config->has_guest_mac = true;
-		return parse_mac(args, key, value, &config->guest_mac);
-	}
-	if (strcmp(key, VHOST_PCI_ZCOPY_ARG_MODE) == 0 ||
-			strcmp(key, VHOST_PCI_ZCOPY_ARG_COPYBREAK) == 0)
-		return vhost_pci_zcopy_parse(args->name, key, value, config);
-	for (i = 0; i < RTE_DIM(flags); i++) {
-		if (strcmp(key, flags[i].key) != 0)
-			continue;
-		if (value == NULL || (strcmp(value, "0") != 0 && strcmp(value, "1") != 0))
-			return bad_arg(args, key, value, "0 or 1");
-		*flags[i].flag = value[0] == '1';
-	}
-	args->tso_given |= strcmp(key, ARG_TSO) == 0;
-	return 0;
+	args->tso_given |= strcmp(key, VHOST_PCI_ARG_TSO) == 0;
+	ret = vhost_pci_arg_common(&arg, &args->config);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	if (strcmp(key, ARG_WRITEBACK) == 0)
+		return vhost_pci_arg_bool(&arg, &args->writeback);
+	/* What is left is ARG_POSTCOPY. */
+	if (value != NULL && strcmp(value, "0") == 0)
+		return 0;
+	DRV_LOG(ERR,
+			"%s: there is no " ARG_POSTCOPY " with an adapter: the front-end "
+			"can't serve the page faults of another machine",
+			args->name);
+	return -ENOTSUP;
 }
 
 static int
@@ -446,8 +372,4 @@ RTE_PMD_REGISTER_PCI(net_vhost_pci, pci_driver);
 RTE_PMD_REGISTER_PCI_TABLE(net_vhost_pci, pci_ids);
 RTE_PMD_REGISTER_KMOD_DEP(net_vhost_pci, "* vfio-pci | uio_pci_generic | igb_uio");
 RTE_PMD_REGISTER_PARAM_STRING(net_vhost_pci,
-		ARG_QUEUES "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
-			   "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
-			   "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
-			   "=<addr> " ARG_WRITEBACK "=<0|1> " ARG_IOMMU "=<0|1> " ARG_CONFIG
-			   "=<0|1> " ARG_GUEST_MAC "=<addr>");
+		VHOST_PCI_ARGS_COMMON_PARAMS " " ARG_WRITEBACK "=<0|1>");

@@ -18,6 +18,7 @@
 #include <bus_vdev_driver.h>
 #include <rte_kvargs.h>
 
+#include "vhost_pci_args.h"
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_ethdev.h"
 #include "vhost_pci_hub.h"
@@ -25,24 +26,16 @@
 #include "vhost_pci_vring.h"
 #include "vhost_pci_zcopy.h"
 
-#define ARG_IFACE           "iface"
-#define ARG_CLIENT          "client"
-#define ARG_QUEUES          "queues"
-#define ARG_MAX_QUEUE_SIZE  "max-queue-size"
-#define ARG_TSO             "tso"
-#define ARG_PACKED          "packed"
-#define ARG_LEGACY_OL_FLAGS "legacy-ol-flags"
-#define ARG_MAC             "mac"
-#define ARG_DIALECT         "dialect"
-#define ARG_REQUIRE_SEALS   "require-seals"
-#define ARG_POSTCOPY        "postcopy"
-#define ARG_MAX_CLIENTS     "max-clients"
-#define ARG_STATIC_PORTS    "static-ports"
-#define ARG_CLIENT_PORT     "client-port"
-#define ARG_INBAND          "inband"
-#define ARG_IOMMU           "iommu"
-#define ARG_CONFIG          "config"
-#define ARG_GUEST_MAC       "guest-mac"
+#define ARG_IFACE          "iface"
+#define ARG_CLIENT         "client"
+#define ARG_MAX_QUEUE_SIZE "max-queue-size"
+#define ARG_DIALECT        "dialect"
+#define ARG_REQUIRE_SEALS  "require-seals"
+#define ARG_POSTCOPY       "postcopy"
+#define ARG_MAX_CLIENTS    "max-clients"
+#define ARG_STATIC_PORTS   "static-ports"
+#define ARG_CLIENT_PORT    "client-port"
+#define ARG_INBAND         "inband"
 
 #define DIALECT_VHOST_PCI "vhost-pci"
 
@@ -57,90 +50,20 @@ struct vdev_args {
 	struct vhost_pci_port_config config;
 };
 
-/** A number that an argument has, and its range. */
-struct number {
-	unsigned long min;
-	unsigned long max;
-	unsigned long value;
-};
-
 static const char *const valid_args[] = {
+	VHOST_PCI_ARGS_COMMON,
 	ARG_IFACE,
 	ARG_CLIENT,
-	ARG_QUEUES,
 	ARG_MAX_QUEUE_SIZE,
-	ARG_TSO,
-	ARG_PACKED,
-	ARG_LEGACY_OL_FLAGS,
-	ARG_MAC,
 	ARG_DIALECT,
-	VHOST_PCI_ZCOPY_ARG_MODE,
-	VHOST_PCI_ZCOPY_ARG_COPYBREAK,
 	ARG_MAX_CLIENTS,
 	ARG_STATIC_PORTS,
 	ARG_CLIENT_PORT,
 	ARG_REQUIRE_SEALS,
 	ARG_INBAND,
-	ARG_IOMMU,
-	ARG_CONFIG,
-	ARG_GUEST_MAC,
 	ARG_POSTCOPY,
 	NULL,
 };
-
-/** Read a number and check its range; says what is wrong. */
-static int
-parse_number(const struct vdev_args *args, const char *key, const char *value,
-		struct number *number)
-{
-	char *end = NULL;
-
-	errno = 0;
-	if (value != NULL && value[0] >= '0' && value[0] <= '9')
-		number->value = strtoul(value, &end, 0);
-	if (end == NULL || *end != '\0' || errno != 0 || number->value < number->min ||
-			number->value > number->max) {
-		DRV_LOG(ERR, "%s: %s=%s is no number from %lu to %lu", args->name, key,
-				value == NULL ? "" : value, number->min, number->max);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int
-parse_bool(const struct vdev_args *args, const char *key, const char *value, bool *flag)
-{
-	struct number number = { .max = 1 };
-	int ret = parse_number(args, key, value, &number);
-
-	*flag = number.value != 0;
-	return ret;
-}
-
-/** A number of 16 bits that is not 0. */
-static int
-parse_count(const struct vdev_args *args, const char *key, const char *value, uint16_t max,
-		uint16_t *result)
-{
-	struct number number = { .min = 1, .max = max };
-	int ret = parse_number(args, key, value, &number);
-
-	*result = (uint16_t)number.value;
-	return ret;
-}
-
-static int
-parse_mac(const struct vdev_args *args, const char *key, const char *value,
-		struct rte_ether_addr *mac)
-{
-	if (value == NULL || rte_ether_unformat_addr(value, mac) < 0 ||
-			!rte_is_valid_assigned_ether_addr(mac)) {
-		DRV_LOG(ERR, "%s: %s=%s is no unicast MAC address", args->name, key,
-				value == NULL ? "" : value);
-		return -EINVAL;
-	}
-	return 0;
-}
 
 static int
 parse_dialect(struct vdev_args *args, const char *value)
@@ -158,20 +81,14 @@ parse_dialect(struct vdev_args *args, const char *value)
 static bool
 find_switch(struct vdev_args *args, const char *key, bool **flag)
 {
-	struct vhost_pci_port_config *config = &args->config;
 	const struct {
 		const char *key;
 		bool *value;
 	} switches[] = {
 		{ ARG_CLIENT, &args->client },
-		{ ARG_TSO, &config->tso },
-		{ ARG_PACKED, &config->packed },
-		{ ARG_LEGACY_OL_FLAGS, &config->legacy_ol_flags },
-		{ ARG_REQUIRE_SEALS, &config->require_seals },
-		{ ARG_INBAND, &config->inband },
-		{ ARG_IOMMU, &config->iommu },
-		{ ARG_CONFIG, &config->config },
-		{ ARG_POSTCOPY, &config->postcopy },
+		{ ARG_REQUIRE_SEALS, &args->config.require_seals },
+		{ ARG_INBAND, &args->config.inband },
+		{ ARG_POSTCOPY, &args->config.postcopy },
 	};
 	unsigned int i;
 
@@ -189,39 +106,28 @@ static int
 parse_arg(const char *key, const char *value, void *opaque)
 {
 	struct vdev_args *args = opaque;
-	struct vhost_pci_port_config *config = &args->config;
+	const struct vhost_pci_arg arg = { .device = args->name, .key = key, .value = value };
 	bool *flag;
+	int ret;
 
+	ret = vhost_pci_arg_common(&arg, &args->config);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	if (find_switch(args, key, &flag))
+		return vhost_pci_arg_bool(&arg, flag);
 	if (strcmp(key, ARG_IFACE) == 0) {
 		args->iface = value;
 		return 0;
 	}
-	if (find_switch(args, key, &flag))
-		return parse_bool(args, key, value, flag);
 	if (strcmp(key, ARG_DIALECT) == 0)
 		return parse_dialect(args, value);
-	if (strcmp(key, ARG_MAC) == 0) {
-		config->has_mac = true;
-		return parse_mac(args, key, value, &config->mac);
-	}
-	if (strcmp(key, ARG_GUEST_MAC) == 0) {
-		config->has_guest_mac = true;
-		return parse_mac(args, key, value, &config->guest_mac);
-	}
 	if (strcmp(key, ARG_MAX_CLIENTS) == 0)
-		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS, &args->max_clients);
+		return vhost_pci_arg_count(&arg, VHOST_PCI_HUB_MAX_CLIENTS, &args->max_clients);
 	if (strcmp(key, ARG_STATIC_PORTS) == 0)
-		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS, &args->nb_static);
+		return vhost_pci_arg_count(&arg, VHOST_PCI_HUB_MAX_CLIENTS, &args->nb_static);
 	if (strcmp(key, ARG_CLIENT_PORT) == 0)
-		return parse_count(args, key, value, VHOST_PCI_HUB_MAX_CLIENTS - 1,
-				&args->client_port);
-	if (strcmp(key, VHOST_PCI_ZCOPY_ARG_MODE) == 0 ||
-			strcmp(key, VHOST_PCI_ZCOPY_ARG_COPYBREAK) == 0)
-		return vhost_pci_zcopy_parse(args->name, key, value, config);
-	if (strcmp(key, ARG_QUEUES) == 0)
-		return parse_count(args, key, value, VHOST_PCI_MAX_QUEUE_PAIRS,
-				&config->max_queue_pairs);
-	return parse_count(args, key, value, VHOST_PCI_VRING_MAX_SIZE, &config->max_queue_size);
+		return vhost_pci_arg_count(&arg, VHOST_PCI_HUB_MAX_CLIENTS - 1, &args->client_port);
+	return vhost_pci_arg_count(&arg, VHOST_PCI_VRING_MAX_SIZE, &args->config.max_queue_size);
 }
 
 /** Settle what is said of a listener with many front-ends. */
@@ -267,7 +173,9 @@ parse_args(struct vdev_args *args, const struct rte_kvargs *kvlist)
 		return -EINVAL;
 	}
 	if (args->config.has_guest_mac && !args->config.config) {
-		DRV_LOG(ERR, "%s: " ARG_GUEST_MAC " is of the space that " ARG_CONFIG "=1 offers",
+		DRV_LOG(ERR,
+				"%s: " VHOST_PCI_ARG_GUEST_MAC
+				" is of the space that " VHOST_PCI_ARG_CONFIG "=1 offers",
 				args->name);
 		return -EINVAL;
 	}
@@ -454,11 +362,7 @@ static struct rte_vdev_driver vdev_driver = {
 
 RTE_PMD_REGISTER_VDEV(net_vpci, vdev_driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
-		ARG_IFACE "=<path> " ARG_CLIENT "=<0|1> " ARG_QUEUES "=<int> " ARG_MAX_QUEUE_SIZE
-			  "=<int> " ARG_TSO "=<0|1> " ARG_PACKED "=<0|1> " ARG_LEGACY_OL_FLAGS
-			  "=<0|1> " VHOST_PCI_ZCOPY_ARG_MODE
-			  "=<off|split|full> " VHOST_PCI_ZCOPY_ARG_COPYBREAK "=<int> " ARG_MAC
-			  "=<addr> " ARG_DIALECT "=" DIALECT_VHOST_PCI " " ARG_MAX_CLIENTS
-			  "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
-			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_IOMMU "=<0|1> " ARG_CONFIG
-			  "=<0|1> " ARG_POSTCOPY "=<0|1> " ARG_GUEST_MAC "=<addr>");
+		ARG_IFACE "=<path> " ARG_CLIENT "=<0|1> " VHOST_PCI_ARGS_COMMON_PARAMS
+			  " " ARG_MAX_QUEUE_SIZE "=<int> " ARG_DIALECT "=" DIALECT_VHOST_PCI
+			  " " ARG_MAX_CLIENTS "=<int> " ARG_STATIC_PORTS "=<int> " ARG_REQUIRE_SEALS
+			  "=<0|1> " ARG_INBAND "=<0|1> " ARG_POSTCOPY "=<0|1>");

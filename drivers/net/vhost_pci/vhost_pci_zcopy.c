@@ -4,8 +4,6 @@
 
 #include "vhost_pci_zcopy.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <rte_bus.h>
@@ -28,64 +26,8 @@ _Static_assert(sizeof(struct rte_mbuf_ext_shared_info) <=
 				sizeof(((struct vhost_pci_lent *)NULL)->owner),
 		"what a packet's mbufs share lies in the lent chain");
 
-static const char *const mode_names[] = {
-	[VHOST_PCI_ZCOPY_SPLIT] = "split",
-	[VHOST_PCI_ZCOPY_OFF] = "off",
-	[VHOST_PCI_ZCOPY_FULL] = "full",
-};
-
 /** Whether there is, or was, a port that needs addresses which mean something to its device. */
 static bool needs_addresses;
-
-static int
-parse_mode(const char *value, struct vhost_pci_port_config *config)
-{
-	unsigned int i;
-
-	for (i = 0; i < RTE_DIM(mode_names); i++) {
-		if (strcmp(value, mode_names[i]) != 0)
-			continue;
-		config->zcopy = (enum vhost_pci_zcopy_mode)i;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int
-parse_copybreak(const char *value, struct vhost_pci_port_config *config)
-{
-	unsigned long number;
-	char *end;
-
-	/* strtoul() takes signs and spaces as well. */
-	if (value[0] < '0' || value[0] > '9')
-		return -EINVAL;
-	errno = 0;
-	number = strtoul(value, &end, 0);
-	if (*end != '\0' || errno != 0 || number < VHOST_PCI_ZCOPY_MIN ||
-			number > VHOST_PCI_MAX_FRAME_LEN)
-		return -EINVAL;
-	config->copybreak = (uint32_t)number;
-	return 0;
-}
-
-int
-vhost_pci_zcopy_parse(const char *device, const char *key, const char *value,
-		struct vhost_pci_port_config *config)
-{
-	bool is_mode = strcmp(key, VHOST_PCI_ZCOPY_ARG_MODE) == 0;
-	int ret;
-
-	if (value == NULL)
-		value = "";
-	ret = is_mode ? parse_mode(value, config) : parse_copybreak(value, config);
-	if (ret < 0)
-		DRV_LOG(ERR, "%s: %s=%s is not %s", device, key, value,
-				is_mode ? "off, split or full"
-					: "a length from " RTE_STR(
-							  VHOST_PCI_ZCOPY_MIN) " to 65553");
-	return ret;
-}
 
 /* Ports that send packets by their address */
 

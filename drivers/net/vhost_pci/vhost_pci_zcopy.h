@@ -35,19 +35,6 @@
 /** A length that no packet has: all are copied. */
 #define VHOST_PCI_ZCOPY_NEVER UINT32_MAX
 
-/** Arguments of a port. */
-#define VHOST_PCI_ZCOPY_ARG_MODE      "zero-copy"
-#define VHOST_PCI_ZCOPY_ARG_COPYBREAK "copybreak"
-
-/**
- * Read one of the two arguments; says what is wrong with it.
- *
- * @param device For messages.
- * @return 0 or -EINVAL. Any thread.
- */
-int vhost_pci_zcopy_parse(const char *device, const char *key, const char *value,
-		struct vhost_pci_port_config *config);
-
 /**
  * Watch for ports whose devices are told the addresses of packets: they can't reach a front-end's
  * memory, of which no IOMMU knows and whose physical addresses nobody does. Once there was one, all
