@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_kvargs.h>
+
 #include "vhost_pci_drv_log.h"
 #include "vhost_pci_port.h"
 #include "vhost_pci_zcopy.h"
@@ -146,4 +148,29 @@ vhost_pci_arg_common(const struct vhost_pci_arg *arg, struct vhost_pci_port_conf
 	else
 		return 0;
 	return ret < 0 ? ret : 1;
+}
+
+int
+vhost_pci_args_check_once(const char *device, const struct rte_kvargs *kvlist,
+		const char *const *keys)
+{
+	for (; *keys != NULL; keys++) {
+		if (rte_kvargs_count(kvlist, *keys) <= 1)
+			continue;
+		DRV_LOG(ERR, "%s: %s is given more than once", device, *keys);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int
+vhost_pci_args_check_common(const char *device, const struct vhost_pci_port_config *config)
+{
+	if (!config->has_guest_mac || config->config)
+		return 0;
+	DRV_LOG(ERR,
+			"%s: " VHOST_PCI_ARG_GUEST_MAC " is of the space that " VHOST_PCI_ARG_CONFIG
+			"=1 offers",
+			device);
+	return -EINVAL;
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rte_kvargs;
 struct vhost_pci_port_config;
 
 /** @name The arguments of vhost_pci_arg_common() */
@@ -65,5 +66,12 @@ int vhost_pci_arg_count(const struct vhost_pci_arg *arg, uint16_t max, uint16_t 
  * @return 1; 0 for a key that is none of them; -EINVAL.
  */
 int vhost_pci_arg_common(const struct vhost_pci_arg *arg, struct vhost_pci_port_config *config);
+
+/** Look that none of the keys, a list that ends with NULL, is given twice. Returns 0 or -EINVAL. */
+int vhost_pci_args_check_once(const char *device, const struct rte_kvargs *kvlist,
+		const char *const *keys);
+
+/** Look that what vhost_pci_arg_common() has taken goes together. Returns 0 or -EINVAL. */
+int vhost_pci_args_check_common(const char *device, const struct vhost_pci_port_config *config);
 
 #endif /* VHOST_PCI_ARGS_H */

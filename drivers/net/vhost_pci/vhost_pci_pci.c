@@ -94,9 +94,13 @@ parse_args(struct pci_args *args, const struct rte_devargs *devargs)
 				devargs->args);
 		return -EINVAL;
 	}
-	ret = VHOST_PCI_KVARGS_PROCESS(kvlist, NULL, parse_arg, args);
+	ret = vhost_pci_args_check_once(args->name, kvlist, valid_args);
+	if (ret == 0)
+		ret = VHOST_PCI_KVARGS_PROCESS(kvlist, NULL, parse_arg, args);
 	rte_kvargs_free(kvlist);
-	return ret < 0 ? -EINVAL : 0;
+	if (ret < 0)
+		return -EINVAL;
+	return vhost_pci_args_check_common(args->name, &args->config);
 }
 
 /* The PCI function */

@@ -156,29 +156,15 @@ check_listener(struct vdev_args *args)
 static int
 parse_args(struct vdev_args *args, const struct rte_kvargs *kvlist)
 {
-	unsigned int i;
-	int ret;
-
-	for (i = 0; valid_args[i] != NULL; i++) {
-		if (rte_kvargs_count(kvlist, valid_args[i]) > 1) {
-			DRV_LOG(ERR, "%s: %s is given more than once", args->name, valid_args[i]);
-			return -EINVAL;
-		}
-		ret = VHOST_PCI_KVARGS_PROCESS(kvlist, valid_args[i], parse_arg, args);
-		if (ret < 0)
-			return -EINVAL;
-	}
+	if (vhost_pci_args_check_once(args->name, kvlist, valid_args) < 0 ||
+			VHOST_PCI_KVARGS_PROCESS(kvlist, NULL, parse_arg, args) < 0)
+		return -EINVAL;
 	if (args->iface == NULL || args->iface[0] == '\0') {
 		DRV_LOG(ERR, "%s: " ARG_IFACE "=<path of the socket> is missing", args->name);
 		return -EINVAL;
 	}
-	if (args->config.has_guest_mac && !args->config.config) {
-		DRV_LOG(ERR,
-				"%s: " VHOST_PCI_ARG_GUEST_MAC
-				" is of the space that " VHOST_PCI_ARG_CONFIG "=1 offers",
-				args->name);
+	if (vhost_pci_args_check_common(args->name, &args->config) < 0)
 		return -EINVAL;
-	}
 	return check_listener(args);
 }
 
