@@ -415,6 +415,16 @@ drv_recv_replay(struct drv *drv, uint32_t last)
 	return nb;
 }
 
+void
+adapter_rig_open_all(struct adapter_rig *rig, struct tfe_dev *dev, struct drv *drv)
+{
+	adapter_rig_start(rig);
+	adapter_rig_open_frontend(rig, dev);
+	drv_plug(drv, rig);
+	drv_init(drv, drv_read(drv, DRV_REG(device_features_lo)), true);
+	drv_recv_replay(drv, VHOST_USER_SET_STATUS);
+}
+
 bool
 drv_is_empty(struct drv *drv)
 {

@@ -109,6 +109,9 @@ void drv_expect(struct drv *drv, struct vhost_pci_msg *msg, uint32_t request, ui
 /** Receive all of a replay that ends with this message; how many they were. */
 unsigned int drv_recv_replay(struct drv *drv, uint32_t last);
 
+/** Start, and have a front-end, its adapter, and a driver that has read the replay. */
+void adapter_rig_open_all(struct adapter_rig *rig, struct tfe_dev *dev, struct drv *drv);
+
 /** Whether there is no message now. */
 bool drv_is_empty(struct drv *drv);
 

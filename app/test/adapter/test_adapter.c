@@ -81,17 +81,6 @@ test_replay(void **state)
 	adapter_rig_stop(&rig);
 }
 
-/* A front-end, its adapter, and a driver that has read the replay. */
-static void
-open_all(struct adapter_rig *rig, struct tfe_dev *dev, struct drv *drv)
-{
-	adapter_rig_start(rig);
-	adapter_rig_open_frontend(rig, dev);
-	drv_plug(drv, rig);
-	drv_init(drv, drv_read(drv, DRV_REG(device_features_lo)), true);
-	drv_recv_replay(drv, VHOST_USER_SET_STATUS);
-}
-
 static void
 close_all(struct adapter_rig *rig, struct tfe_dev *dev, struct drv *drv)
 {
@@ -111,7 +100,7 @@ test_memory(void **state)
 
 	(void)state;
 	adapter_rig_defaults(&rig);
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	assert_int_equal(tfe_mem_alloc(&dev.mem, 0, 64, 64, &buf), 0);
 	memcpy(buf.va, "from the front-end", sizeof("from the front-end"));
 	assert_string_equal((char *)drv.memory + TFE_MEM_OFFSET + (buf.gpa - TFE_MEM_GPA),
@@ -136,7 +125,7 @@ test_events(void **state)
 
 	(void)state;
 	adapter_rig_defaults(&rig);
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(tfe_ring_kick(&dev.rings[i]), 0);
 		assert_int_equal(drv_wait_fd(drv.kick_fd), 1);
@@ -182,7 +171,7 @@ test_live_messages(void **state)
 
 	(void)state;
 	adapter_rig_defaults(&rig);
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	/* answered by the device, and relayed */
 	assert_int_equal(tfe_req_get_features(&dev.conn, &features), 0);
 	assert_true(features == dev.offered);

@@ -21,17 +21,6 @@
 
 #define LOG_ALL (UINT64_C(1) << VHOST_F_LOG_ALL)
 
-/* A front-end, its adapter, and a driver that has read the replay. */
-static void
-open_all(struct adapter_rig *rig, struct tfe_dev *dev, struct drv *drv)
-{
-	adapter_rig_start(rig);
-	adapter_rig_open_frontend(rig, dev);
-	drv_plug(drv, rig);
-	drv_init(drv, drv_read(drv, DRV_REG(device_features_lo)), true);
-	drv_recv_replay(drv, VHOST_USER_SET_STATUS);
-}
-
 /* Receive a replay and look for one of its messages, of this vring. */
 static bool
 replay_has(struct drv *drv, uint32_t request, uint32_t index, struct vhost_pci_msg *found)
@@ -63,7 +52,7 @@ test_reconnect(void **state)
 	(void)state;
 	adapter_rig_defaults(&rig);
 	rig.config.linger_ms = 60000;
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	for (unsigned int round = 0; round < 5; round++) {
 		id = drv_read(&drv, DRV_REG(conn_id_lo));
 		tfe_dev_disconnect(&dev);
@@ -127,7 +116,7 @@ test_resets(void **state)
 
 	(void)state;
 	adapter_rig_defaults(&rig);
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	for (unsigned int way = 0; way < 4; way++) {
 		switch (way) {
 		case 0:
@@ -222,7 +211,7 @@ test_vring_base_of_driver(void **state)
 
 	(void)state;
 	adapter_rig_defaults(&rig);
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	tfe_msg_init(&request, TFE_VU_GET_VRING_BASE, &asked, sizeof(asked));
 	assert_int_equal(tfe_conn_send(&dev.conn, &request), 0);
 	drv_expect(&drv, &msg, VHOST_USER_GET_VRING_BASE, 0);
@@ -332,7 +321,7 @@ test_driver_fails(void **state)
 	adapter_rig_defaults(&rig);
 	rig.config.reply_ms = 200;
 	rig.config.linger_ms = 60000;
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	/* FAILED while an answer is due: the device gives it, the session goes on */
 	tfe_msg_init(&request, TFE_VU_GET_STATUS, NULL, 0);
 	assert_int_equal(tfe_conn_send(&dev.conn, &request), 0);
@@ -377,7 +366,7 @@ test_corrupted_rings(void **state)
 
 	(void)state;
 	adapter_rig_defaults(&rig);
-	open_all(&rig, &dev, &drv);
+	adapter_rig_open_all(&rig, &dev, &drv);
 	for (unsigned int way = 0; way < 6; way++) {
 		uint32_t id = drv_read(&drv, DRV_REG(conn_id_lo));
 
