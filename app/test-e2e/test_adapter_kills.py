@@ -242,7 +242,7 @@ def guest_in_traffic(site: Site) -> None:
 
 def guest_in_shutdown(site: Site) -> None:
     """A guest's driver lets go of the device."""
-    site.guests[0].send("reboot -f")
+    site.guests[0].send_reboot()
     wait_until(lambda: any(adapter["state"] != "ready" for adapter in site.daemon.adapters()),
                PATIENCE, "the end of the driver")
     lose_guest(site)
