@@ -15,6 +15,7 @@ VHOST_PCI_MIGRATIONS        how often a guest moves in each case of migration,
                             instead of once or twice
 VHOST_PCI_KERNEL            package file (.deb) to take the guest kernel from,
                             instead of downloading one
+VHOST_PCI_UML_PRELOAD       what is to be preloaded into User Mode Linux, or nothing
 VHOST_PCI_UML_KERNEL        the User Mode Linux with time travel that
                             ``buildtools/uml-kernel.sh`` has made
 ==========================  ====================================================
@@ -28,6 +29,7 @@ BACKEND = os.environ.get("VHOST_PCI_BACKEND", "net_vpci")
 PLUGIN = os.environ.get("VHOST_PCI_PLUGIN", "")
 SWITCH = os.environ.get("VHOST_PCI_SWITCH", "")
 PRELOAD = os.environ.get("VHOST_PCI_PRELOAD", "")
+UML_PRELOAD = os.environ.get("VHOST_PCI_UML_PRELOAD", "")
 KERNEL_PACKAGE = os.environ.get("VHOST_PCI_KERNEL", "")
 
 # EAL loads no plugin from a path below a folder that everyone may write to: it is

@@ -32,9 +32,12 @@ class UmlGuest(Guest):
             "con=null", "con0=fd:0,fd:1", f"uml_dir={stage.path('uml')}",
             *options,
         ]
+        env = {"TMPDIR": "/dev/shm"}
+        if settings.UML_PRELOAD:
+            env["LD_PRELOAD"] = settings.UML_PRELOAD
         # Asked to end, it takes along the processes that are its guest's programs.
         self.process = stage.add(Process(stage.unique(name), argv, stage.folder,
-                                         env={"TMPDIR": "/dev/shm"},
+                                         env=env,
                                          death_signal=signal.SIGTERM))
 
 
