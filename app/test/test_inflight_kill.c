@@ -2,16 +2,18 @@
  * Copyright(c) 2026 The vhost-pci authors
  */
 
-/* Back-ends that are killed at any moment, one after the other, at a ring whose driver goes on:
- * every chain comes back exactly once.
+/* Back-ends that are killed, one after the other, at any moment while the driver goes on, and at
+ * each of their instructions that has changed what they share: every chain comes back exactly once.
  */
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "inflight_area.h"
@@ -31,6 +33,13 @@
 
 /** Seconds without any chain, after which they are lost. */
 #define PATIENCE 20
+
+/** Back-ends that are followed step by step, and how often each polls. */
+#define NB_STEPPED 3
+#define NB_POLLS   20
+
+/** The parts that a back-end writes to: the ring's and the area. */
+#define NB_PARTS 3
 
 /** The driver's part: what it is waiting for. */
 struct driver {
@@ -68,6 +77,25 @@ poll_once(struct ring *ring, uint64_t *seed, struct vhost_pci_chain *held, unsig
 	ring_end(ring);
 }
 
+/** Begin where the last back-end was killed. */
+static int
+begin(struct driver *driver)
+{
+	struct ring *ring = &driver->ring;
+
+	return inflight_begin(ring, &driver->area,
+			ring->is_packed ? RING_PACKED_START : ring->used->idx);
+}
+
+/** Where the harness would go on with the test, a child process is to die. */
+static void
+leave_harness(void)
+{
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	signal(SIGABRT, SIG_DFL);
+}
+
 /** The life of a back-end, in a process of its own: until it is killed, or its parent is gone. */
 static void
 run_backend(struct driver *driver, uint64_t seed)
@@ -77,12 +105,8 @@ run_backend(struct driver *driver, uint64_t seed)
 	pid_t parent = getppid();
 	unsigned int nb_held = 0;
 
-	/* The harness would go on with the test here. */
-	signal(SIGSEGV, SIG_DFL);
-	signal(SIGBUS, SIG_DFL);
-	signal(SIGABRT, SIG_DFL);
-	if (inflight_begin(ring, &driver->area,
-			    ring->is_packed ? RING_PACKED_START : ring->used->idx) < 0)
+	leave_harness();
+	if (begin(driver) < 0)
 		_exit(1);
 	while (getppid() == parent && ring->vr->error == VHOST_PCI_VRING_OK)
 		poll_once(ring, &seed, held, &nb_held);
@@ -189,6 +213,27 @@ kill_backend(pid_t pid)
 }
 
 static void
+open_driver(struct driver *driver, const void *conf)
+{
+	ring_open(&driver->ring, conf);
+	inflight_area_open(&driver->area, driver->ring.is_packed, driver->ring.size);
+	vhost_pci_vring_pause(driver->ring.vr);
+	driver->len = calloc(driver->ring.size, sizeof(*driver->len));
+	assert_non_null(driver->len);
+}
+
+/** All that was offered has come back, and the area knows of no chain. */
+static void
+close_driver(struct driver *driver)
+{
+	assert_int_equal(driver->nb_returned, driver->nb_offered);
+	assert_int_equal(inflight_area_count(&driver->area), 0);
+	free(driver->len);
+	ring_close(&driver->ring);
+	inflight_area_close(&driver->area);
+}
+
+static void
 test_every_chain_returns_once(void **state)
 {
 	const char *env = getenv(NB_KILLS_ENV);
@@ -197,11 +242,7 @@ test_every_chain_returns_once(void **state)
 	unsigned long i;
 	pid_t pid;
 
-	ring_open(&driver.ring, *state);
-	inflight_area_open(&driver.area, driver.ring.is_packed, driver.ring.size);
-	vhost_pci_vring_pause(driver.ring.vr);
-	driver.len = calloc(driver.ring.size, sizeof(*driver.len));
-	assert_non_null(driver.len);
+	open_driver(&driver, *state);
 	for (i = 0; i < nb_kills; i++) {
 		pid = start_backend(&driver);
 		drive(&driver, pid, ring_random(&driver.seed) % 200, false);
@@ -211,15 +252,187 @@ test_every_chain_returns_once(void **state)
 	drive(&driver, pid, 0, true);
 	kill_backend(pid);
 	reap(&driver);
-	assert_int_equal(driver.nb_returned, driver.nb_offered);
-	assert_int_equal(inflight_area_count(&driver.area), 0);
-	free(driver.len);
-	ring_close(&driver.ring);
-	inflight_area_close(&driver.area);
+	close_driver(&driver);
+}
+
+/** What a back-end shares, and a copy of it. */
+struct shared {
+	struct {
+		uint8_t *map;
+		uint8_t *kept;
+		size_t bytes;
+	} part[NB_PARTS];
+};
+
+static void
+add_part(struct shared *shared, unsigned int i, void *map, size_t bytes)
+{
+	shared->part[i].map = map;
+	shared->part[i].bytes = bytes;
+	shared->part[i].kept = malloc(bytes);
+	assert_non_null(shared->part[i].kept);
+}
+
+static void
+open_shared(struct shared *shared, const struct driver *driver)
+{
+	const struct vhost_pci_mem_region *region = driver->ring.mem->region;
+
+	add_part(shared, 0, region[RING_REGION_DESC].va, region[RING_REGION_DESC].size);
+	add_part(shared, 1, region[RING_REGION_DEVICE].va, region[RING_REGION_DEVICE].size);
+	add_part(shared, 2, driver->area.map, driver->area.bytes);
+}
+
+static void
+close_shared(struct shared *shared)
+{
+	unsigned int i;
+
+	for (i = 0; i < NB_PARTS; i++)
+		free(shared->part[i].kept);
+}
+
+/** Keep what is there now. Returns whether it is not what was kept. */
+static bool
+keep_shared(struct shared *shared)
+{
+	bool changed = false;
+	unsigned int i;
+
+	for (i = 0; i < NB_PARTS; i++) {
+		if (memcmp(shared->part[i].kept, shared->part[i].map, shared->part[i].bytes) == 0)
+			continue;
+		memcpy(shared->part[i].kept, shared->part[i].map, shared->part[i].bytes);
+		changed = true;
+	}
+	return changed;
+}
+
+static void
+restore_shared(struct shared *shared)
+{
+	unsigned int i;
+
+	for (i = 0; i < NB_PARTS; i++)
+		memcpy(shared->part[i].map, shared->part[i].kept, shared->part[i].bytes);
+}
+
+/** A back-end that begins now, takes all there is, and returns it. */
+static void
+succeed(struct driver *driver)
+{
+	struct ring *ring = &driver->ring;
+	struct vhost_pci_chain chain;
+
+	assert_int_equal(begin(driver), 0);
+	vhost_pci_ring_begin(ring->vr);
+	while (ring_next(ring, &chain, VHOST_PCI_DEQUEUE) > 0) {
+		ring_put(ring, &chain, chain.len);
+		vhost_pci_ring_drop_segs(ring->vr);
+	}
+	ring_end(ring);
+	assert_int_equal(ring->vr->error, VHOST_PCI_VRING_OK);
+	vhost_pci_vring_pause(ring->vr);
+	vhost_pci_inflight_close(ring->vr);
+	reap(driver);
+	assert_int_equal(driver->nb_returned, driver->nb_offered);
+}
+
+/** Try what would be if the back-end were killed now; nothing of it remains. */
+static void
+try_to_succeed(struct driver *driver)
+{
+	const struct driver before = *driver;
+	const struct ring *ring = &before.ring;
+	size_t bytes = ring->size * sizeof(uint16_t);
+	uint16_t *ids = malloc(2 * bytes);
+
+	assert_non_null(ids);
+	memcpy(ids, ring->free_ids, bytes);
+	memcpy(ids + ring->size, ring->nb_descs, bytes);
+	succeed(driver);
+	*driver = before;
+	memcpy(ring->free_ids, ids, bytes);
+	memcpy(ring->nb_descs, ids + ring->size, bytes);
+	free(ids);
+}
+
+/** A back-end that lets itself be followed, polls some times, and then is dead as if killed. */
+static void
+run_stepped(struct driver *driver, uint64_t seed)
+{
+	struct vhost_pci_chain held[MAX_HELD];
+	unsigned int nb_held = 0;
+	unsigned int i;
+
+	leave_harness();
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		_exit(1);
+	raise(SIGSTOP);
+	if (begin(driver) < 0)
+		_exit(2);
+	for (i = 0; i < NB_POLLS && driver->ring.vr->error == VHOST_PCI_VRING_OK; i++)
+		poll_once(&driver->ring, &seed, held, &nb_held);
+	_exit(driver->ring.vr->error == VHOST_PCI_VRING_OK ? 0 : 3);
+}
+
+/** Follow a back-end. Returns how often it has changed what is shared. */
+static unsigned int
+step_backend(struct driver *driver, struct shared *shared)
+{
+	uint64_t seed = ring_random(&driver->seed);
+	unsigned int nb_changes = 0;
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		run_stepped(driver, seed);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL), 0);
+	keep_shared(shared);
+	while (WIFSTOPPED(status)) {
+		if (keep_shared(shared)) {
+			nb_changes++;
+			try_to_succeed(driver);
+			restore_shared(shared);
+		}
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFSTOPPED(status))
+			assert_int_equal(WSTOPSIG(status), SIGTRAP);
+	}
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	return nb_changes;
+}
+
+static void
+test_killed_at_each_step(void **state)
+{
+	struct driver driver = { .seed = 43 };
+	struct shared shared;
+	unsigned int i;
+
+	/* Large memory comes from the kernel each time, instead of being cleared step by step. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 16);
+	open_driver(&driver, *state);
+	open_shared(&shared, &driver);
+	for (i = 0; i < NB_STEPPED; i++) {
+		while (driver.nb_offered - driver.nb_returned < MAX_HELD / 2)
+			offer(&driver);
+		assert_true(step_backend(&driver, &shared) > NB_POLLS);
+		reap(&driver);
+	}
+	succeed(&driver);
+	close_shared(&shared);
+	close_driver(&driver);
 }
 
 static const struct CMUnitTest tests[] = {
 	RING_BOTH_FORMATS(test_every_chain_returns_once),
+	RING_BOTH_FORMATS(test_killed_at_each_step),
 };
 
 REGISTER_TEST_GROUP(inflight_kill_autotest, tests, NULL, NULL);

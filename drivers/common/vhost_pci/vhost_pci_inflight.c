@@ -18,7 +18,7 @@
 /** The version of the areas. */
 #define AREA_VERSION 1
 
-/** No entry, or (in by_id) no chain of this id. Not below any queue size. */
+/** No entry. Not below any queue size. */
 #define NONE UINT16_MAX
 
 /** Values of a 16-bit buffer id. */
@@ -48,6 +48,7 @@ struct vhost_pci_inflight {
 	uint16_t nb_batch;   /**< Chains returned and not yet published. */
 	uint16_t *batch;     /**< Their heads: split: slots. Packed: entries. */
 	uint16_t *at_slot;   /**< By avail slot: the head of the chain taken there. */
+	uint16_t *untaken;   /**< Heads of chains that are being untaken. */
 
 	/* Chains of an earlier back-end stand before the ring's own, from a place on. */
 	uint16_t again_idx;
@@ -59,7 +60,7 @@ struct vhost_pci_inflight {
 	uint16_t free_head;
 	uint32_t nb_free;
 	struct entry *entries;
-	uint16_t *by_id; /**< Head entry of the chain with this id. */
+	uint16_t *by_id; /**< 1 + head entry of the chain with this id; 0: none. */
 };
 
 uint64_t
@@ -164,7 +165,7 @@ record_packed(struct vhost_pci_vring *vr, uint16_t slot, const struct vhost_pci_
 	/* Not more than the ring has: the area may be for a larger one, but then at_slot would be
 	 * written anew below chains that are yet to be untaken.
 	 */
-	if (nb_taken + chain->nb_slots > vr->size || inflight->by_id[chain->id] != NONE)
+	if (nb_taken + chain->nb_slots > vr->size || inflight->by_id[chain->id] != 0)
 		return false;
 	inflight->at_slot[slot] = head;
 	for (i = 0; i < chain->nb_slots; i++) {
@@ -184,7 +185,7 @@ record_packed(struct vhost_pci_vring *vr, uint16_t slot, const struct vhost_pci_
 	inflight->entries[head].last = last;
 	inflight->entries[head].num = chain->nb_slots;
 	inflight->entries[head].id = chain->id;
-	inflight->by_id[chain->id] = head;
+	inflight->by_id[chain->id] = head + 1;
 	inflight->free_head = entry;
 	inflight->nb_free -= chain->nb_slots;
 	return true;
@@ -235,35 +236,54 @@ untake_packed(struct vhost_pci_vring *vr, uint16_t head)
 {
 	struct vhost_pci_inflight *inflight = vr->inflight;
 
-	inflight->by_id[inflight->entries[head].id] = NONE;
+	inflight->by_id[inflight->entries[head].id] = 0;
 	free_entries(inflight, head);
 	vhost_pci_store_release(&inflight->packed->old_free_head, head);
 	vhost_pci_store_release(&inflight->packed->desc[head].inflight, 0);
 }
 
+static void
+untake_last_split(struct vhost_pci_vring *vr, uint16_t avail_idx)
+{
+	struct vhost_pci_inflight *inflight = vr->inflight;
+	uint16_t idx = vr->avail_idx;
+
+	while (idx != avail_idx) {
+		uint16_t head = inflight->at_slot[--idx & (vr->size - 1)];
+
+		if (again_distance(vr, idx, false) >= inflight->nb_again)
+			vhost_pci_store_release(&inflight->split->desc[head].inflight, 0);
+	}
+}
+
+static void
+untake_last_packed(struct vhost_pci_vring *vr, uint16_t avail_idx, bool avail_wrap)
+{
+	struct vhost_pci_inflight *inflight = vr->inflight;
+	uint16_t nb = 0;
+
+	while (avail_idx != vr->avail_idx || avail_wrap != vr->avail_wrap) {
+		uint16_t head = inflight->at_slot[avail_idx];
+
+		if (again_distance(vr, avail_idx, avail_wrap) >= inflight->nb_again)
+			inflight->untaken[nb++] = head;
+		vhost_pci_packed_advance(vr, &avail_idx, &avail_wrap, inflight->entries[head].num);
+	}
+	while (nb > 0)
+		untake_packed(vr, inflight->untaken[--nb]);
+}
+
 void
 vhost_pci_inflight_untake(struct vhost_pci_vring *vr, uint16_t avail_idx, bool avail_wrap)
 {
-	struct vhost_pci_inflight *inflight = vr->inflight;
-
-	while (avail_idx != vr->avail_idx || (vr->is_packed && avail_wrap != vr->avail_wrap)) {
-		bool again = again_distance(vr, avail_idx, avail_wrap) < inflight->nb_again;
-		uint16_t head;
-		uint16_t num;
-
-		/* Those of an earlier back-end are in the area and stay there. */
-		if (!vr->is_packed) {
-			head = inflight->at_slot[avail_idx++ & (vr->size - 1)];
-			if (!again)
-				vhost_pci_store_release(&inflight->split->desc[head].inflight, 0);
-			continue;
-		}
-		head = inflight->at_slot[avail_idx];
-		num = inflight->entries[head].num;
-		if (!again)
-			untake_packed(vr, head);
-		vhost_pci_packed_advance(vr, &avail_idx, &avail_wrap, num);
-	}
+	/* The last one first: whenever this is cut short, chains under way are those from the
+	 * driver's oldest on, and the next back-end knows by their number where to go on. Those of
+	 * an earlier back-end are in the area and stay there.
+	 */
+	if (vr->is_packed)
+		untake_last_packed(vr, avail_idx, avail_wrap);
+	else
+		untake_last_split(vr, avail_idx);
 }
 
 /* Returning */
@@ -278,10 +298,10 @@ vhost_pci_inflight_put(struct vhost_pci_vring *vr, const struct vhost_pci_chain 
 	if (inflight->nb_batch == inflight->nb_entries)
 		return;
 	if (vr->is_packed) {
-		head = inflight->by_id[chain->id];
-		if (head == NONE)
+		if (inflight->by_id[chain->id] == 0)
 			return;
-		inflight->by_id[chain->id] = NONE;
+		head = inflight->by_id[chain->id] - 1;
+		inflight->by_id[chain->id] = 0;
 	} else {
 		struct vhost_user_inflight_split *area = inflight->split;
 
@@ -520,9 +540,9 @@ copy_chain(const struct vhost_pci_vring *vr, struct vhost_pci_inflight *inflight
 		inflight->entries[entry].next = vhost_pci_load_relaxed(&from->next);
 		entry = inflight->entries[entry].next;
 	}
-	if (inflight->by_id[id] != NONE)
+	if (inflight->by_id[id] != 0)
 		return -EINVAL;
-	inflight->by_id[id] = head;
+	inflight->by_id[id] = head + 1;
 	inflight->entries[head].num = num;
 	return 0;
 }
@@ -620,6 +640,7 @@ inflight_free(struct vhost_pci_inflight *inflight)
 {
 	free(inflight->batch);
 	free(inflight->at_slot);
+	free(inflight->untaken);
 	free(inflight->again);
 	free(inflight->entries);
 	free(inflight->by_id);
@@ -632,10 +653,9 @@ alloc_packed(struct vhost_pci_inflight *inflight, uint16_t size)
 {
 	inflight->again = calloc(size, sizeof(*inflight->again));
 	inflight->entries = calloc(inflight->nb_entries, sizeof(*inflight->entries));
-	inflight->by_id = malloc(NB_IDS * sizeof(*inflight->by_id));
+	inflight->by_id = calloc(NB_IDS, sizeof(*inflight->by_id));
 	if (inflight->again == NULL || inflight->entries == NULL || inflight->by_id == NULL)
 		return -ENOMEM;
-	memset(inflight->by_id, 0xff, NB_IDS * sizeof(*inflight->by_id));
 	memset(inflight->entries, 0xff, inflight->nb_entries * sizeof(*inflight->entries));
 	return 0;
 }
@@ -650,7 +670,8 @@ inflight_alloc(const struct vhost_pci_vring *vr, uint16_t queue_size)
 	inflight->nb_entries = queue_size;
 	inflight->batch = calloc(queue_size, sizeof(*inflight->batch));
 	inflight->at_slot = calloc(vr->size, sizeof(*inflight->at_slot));
-	if (inflight->batch == NULL || inflight->at_slot == NULL ||
+	inflight->untaken = calloc(vr->size, sizeof(*inflight->untaken));
+	if (inflight->batch == NULL || inflight->at_slot == NULL || inflight->untaken == NULL ||
 			(vr->is_packed && alloc_packed(inflight, vr->size) < 0)) {
 		inflight_free(inflight);
 		return NULL;
