@@ -133,7 +133,7 @@ class Neighbour(QemuGuest):
     machine = POLLING
 
     def __init__(self, stage: Stage, number: int, image: GuestImage, nic: Nic) -> None:
-        super().__init__(stage, f"vm{number}", number, image, nic, cpus=2)
+        super().__init__(stage, f"vm{number}", number, image, nic, cpus=2, cold=True)
 
     def poll(self, size: int) -> ApplianceTestpmd:
         """Take the device from the kernel, and give it to a testpmd."""

@@ -35,7 +35,7 @@ packages=(
 	libglib2.0-dev libjson-glib-dev
 	# tests
 	libcmocka-dev libclang-rt-dev python3-pytest python3-pexpect
-	qemu-system-x86 user-mode-linux busybox-static cpio iproute2 procps
+	qemu-system-x86 user-mode-linux busybox-static cpio iproute2 lz4 procps
 	libunbound8 libxdp1 libcap-ng0
 	# tests: a kernel is built from its source
 	bc bison flex make xz-utils

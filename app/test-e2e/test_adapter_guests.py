@@ -12,12 +12,10 @@ from harness.adapter import Appliance, ApplianceTestpmd, Daemon, Machine
 from harness.backend import BackEnd
 from harness.guest_image import GuestImage
 from harness.qemu import Nic, QemuGuest
-from harness.stage import Stage, opened, pair_args
+from harness.stage import opened
 from harness.virtio import Feature
 
 FILE_BYTES = 4 << 20
-#: Queue pairs of the large guest.
-QUEUES = 2
 
 
 @dataclasses.dataclass
@@ -45,7 +43,7 @@ class Trio:
 def _trio(backend: BackEnd, image: GuestImage, appliance_image: GuestImage) -> Iterator[Trio]:
     """All of them, up and in touch."""
     with opened(backend, "test_adapter_guests") as stage:
-        appliance = Appliance(stage, appliance_image, Machine())
+        appliance = Appliance(stage, appliance_image, Machine(), has_booted=True)
         appliance.wait_boot()
         appliance.prepare()
         daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0,rp1").ready()
@@ -131,67 +129,3 @@ def test_unplugged_and_plugged_again(trio: Trio) -> None:
     trio.wait_links()
     trio.back.command("start")
     trio.meet()
-
-
-def test_guest_with_memory_on_both_sides_of_the_gap(
-        stage: Stage, image: GuestImage, appliance_image: GuestImage) -> None:
-    """A guest with 4.5 GB has its memory in two regions, which are in one file.
-
-    It has several queue pairs too, and QEMU adds its memory for each of them.
-    """
-    appliance = Appliance(stage, appliance_image, Machine(ports=1, reserve="16G"))
-    appliance.wait_boot()
-    appliance.prepare()
-    daemon = Daemon(stage, f"--qmp={appliance.qmp_path}", "--bus=rp0").ready()
-    guest = QemuGuest(stage, "large", 1, image, Nic("s", queues=QUEUES), cpus=QUEUES,
-                      megabytes=4608)
-    guest.wait_boot()
-    guest.configure("10.0.0.1")
-    back = appliance.testpmd(*pair_args(QUEUES), allow=appliance.wait_adapters(1)).ready()
-    back.wait_link(True)
-    # testpmd answers for any address.
-    back.commands("set fwd icmpecho", "start")
-    for cpu in range(QUEUES):
-        guest.run(f"taskset -c {cpu} ping -c 20 -i 0.05 -s 1400 10.0.0.9")
-    assert all(count > 0 for count in back.received_by_queue(QUEUES)), back.output()
-    frontend = daemon.adapters()[0]["front-end"]
-    regions = [region for region in frontend["regions"] if int(region["size"], 0) > 1 << 30]
-    assert len(regions) == 2, frontend["regions"]
-    assert {region["file"] for region in regions} == {0}, regions
-
-
-def answer_guest(guest: QemuGuest, appliance: Appliance, back: ApplianceTestpmd) -> None:
-    """Let a guest that has booted reach the appliance."""
-    guest.configure("10.0.0.1")
-    back.wait_link(True)
-    guest.wait_reaches(appliance)
-    guest.ping(appliance, size=1400)
-
-
-def test_memory_that_is_named_beforehand(
-        stage: Stage, image: GuestImage, appliance_image: GuestImage) -> None:
-    """An adapter is there when the appliance boots, before its front-end, and outlives it."""
-    memory = stage.folder / "memory"
-    with open(memory, "wb") as file:
-        file.truncate(QemuGuest.memory_bytes())
-    daemon = Daemon(stage, f"--peer-memory={memory}").ready()
-    appliance = Appliance(stage, appliance_image,
-                          Machine(ports=1, cold=(daemon.adapters()[0]["socket"],)))
-    appliance.wait_boot()
-    appliance.prepare()
-    appliance.address = "10.0.0.9"
-    there = appliance.wait_adapters(1)
-    back = appliance.testpmd("--disable-link-check", allow=there).ready()
-    assert not back.link_is_up()
-    back.commands("set fwd icmpecho", "start")
-    for name in ("first", "second"):
-        guest = QemuGuest(stage, name, 1, image, Nic("s"), memory_file=str(memory))
-        guest.wait_boot()
-        answer_guest(guest, appliance, back)
-        guest.reboot()
-        answer_guest(guest, appliance, back)
-        guest.process.kill()
-        back.wait_link(False)
-    assert appliance.adapters() == there
-    assert daemon.adapters()[0]["attached"]
-    assert memory.stat().st_size == QemuGuest.memory_bytes()

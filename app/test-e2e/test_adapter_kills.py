@@ -111,11 +111,13 @@ class Site:
 
     def new_appliance(self) -> Appliance:
         """Start an appliance, or one in the place of another."""
-        return Appliance(self.stage, self._appliance_image, MACHINE, qmp="vm2.qmp")
+        return Appliance(self.stage, self._appliance_image, MACHINE, "vm2.qmp")
 
     def new_guest(self, number: int) -> QemuGuest:
         """Start a guest, or one in the place of another."""
-        return QemuGuest(self.stage, f"guest{number}", number, self._image, Nic("s"))
+        guest = QemuGuest(self.stage, f"guest{number}", number, self._image, Nic("s"))
+        guest.go_on()
+        return guest
 
     def set_up_guest(self, number: int) -> None:
         """Wait until a guest has an address."""

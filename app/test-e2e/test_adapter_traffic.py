@@ -28,7 +28,7 @@ NONE = Machine(eal_args=())
 
 def boot(stage: Stage, image: GuestImage, machine: Machine) -> Appliance:
     """Boot an appliance without adapters."""
-    appliance = Appliance(stage, image, machine)
+    appliance = Appliance(stage, image, machine, has_booted=not machine.cold)
     appliance.wait_boot()
     appliance.prepare()
     return appliance

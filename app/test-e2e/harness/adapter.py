@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -14,11 +13,11 @@ import socket
 import subprocess
 from typing import Any, Dict, List, Sequence
 
-from . import settings
+from . import booted, settings
 from .guest import Guest
 from .guest_image import GuestImage, ImageError
 from .process import Process, ProcessError, wait_until
-from .qemu import Qmp
+from .qemu import qmp
 from .stage import Stage
 from .testpmd import PROMPT, PortStats
 
@@ -67,9 +66,7 @@ def missing() -> str:
 
 def make_l2fwd() -> str:
     """Build DPDK's l2fwd if the cache has none; why that could not be, or nothing."""
-    settings.CACHE.mkdir(parents=True, exist_ok=True)
-    with open(settings.CACHE / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with settings.locked_cache():
         if L2FWD.exists():
             return ""
         done = subprocess.run([str(_EXAMPLE), "l2fwd", str(L2FWD)], stdin=subprocess.DEVNULL,
@@ -84,8 +81,7 @@ def appliance_image(image: GuestImage) -> GuestImage:
     for path in (image.initramfs, settings.PLUGIN, _MAKE, *programs):
         digest.update(pathlib.Path(path).read_bytes())
     target = settings.CACHE / f"appliance-{digest.hexdigest()[:16]}.gz"
-    with open(settings.CACHE / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with settings.locked_cache():
         if not target.exists():
             for old in settings.CACHE.glob("appliance-*.gz"):
                 old.unlink()
@@ -195,10 +191,13 @@ class Machine:
 class Appliance(Guest):
     """A guest with adapters instead of virtio devices."""
 
-    def __init__(self, stage: Stage, image: GuestImage, machine: Machine, qmp: str = "") -> None:
+    def __init__(self, stage: Stage, image: GuestImage, machine: Machine, qmp_name: str = "", *,
+                 has_booted: bool = False) -> None:
+        """Start it, or have it go on where one has booted and was prepared."""
         super().__init__()
+        self._has_booted = has_booted
         self.machine = machine
-        self.qmp_path = stage.path(qmp or stage.unique("appliance") + ".qmp")
+        self.qmp_path = stage.path(qmp_name or stage.unique("appliance") + ".qmp")
         self._own_qmp_path = stage.path(stage.unique("appliance") + ".qmp")
         argv = [
             str(_CHROOT), "qemu-system-x86_64", "-nodefaults", "-no-user-config",
@@ -210,19 +209,37 @@ class Appliance(Guest):
             # On a loaded machine its timer comes too late for the kernel's check.
             "no_timer_check" + machine.kernel_args(),
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
+            *machine.qemu_args(),
+        ]
+        begin = []
+        if has_booted:
+            begin = booted.args(image, argv, lambda: self._boot(stage, image, machine))
+        argv += [
             # One for the daemon, which stays connected, and one for the test.
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
-            "-qmp", f"unix:{self._own_qmp_path},server=on,wait=off", *machine.qemu_args(),
+            "-qmp", f"unix:{self._own_qmp_path},server=on,wait=off", *begin,
         ]
         self.process = stage.add(Process(stage.unique("appliance"), argv, stage.folder))
+        if has_booted:
+            booted.wait_loaded(self)
+            self.qmp("cont")
+
+    @staticmethod
+    def _boot(stage: Stage, image: GuestImage, machine: Machine) -> "Appliance":
+        """One that has booted, and is prepared."""
+        appliance = Appliance(stage, image, machine)
+        appliance.wait_boot()
+        appliance.prepare()
+        return appliance
+
+    def wait_boot(self, timeout: float = 60, mark: int = 0) -> None:
+        """Wait until the guest takes commands."""
+        if not self._has_booted:
+            super().wait_boot(timeout, mark)
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Run one command of the machine protocol."""
-        connection = Qmp(self._own_qmp_path)
-        try:
-            return connection.execute(command, **arguments)
-        finally:
-            connection.close()
+        return qmp(self._own_qmp_path, command, **arguments)
 
     def plug(self, path: str, name: str, number: int) -> None:
         """Plug the adapter with this vfio-user socket into a bus."""
@@ -267,6 +284,8 @@ class Appliance(Guest):
 
     def prepare(self) -> None:
         """Load the driver that hands devices to user space, and reserve hugepages."""
+        if self._has_booted:
+            return
         # Where a program crashes, the kernel's log says so.
         self.run("echo 1 > /proc/sys/kernel/print-fatal-signals")
         self.run("mkdir -p /dev/shm /var/run /mnt/huge && mount -t tmpfs none /dev/shm && "

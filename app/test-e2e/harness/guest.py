@@ -10,7 +10,10 @@ from .process import Process, ProcessError, wait_until
 
 #: Size of the file that is moved between guests.
 FILE_BYTES = 16 << 20
+#: What tells whether it has arrived intact: the fastest of busybox, where the processor is slow.
+DIGEST = "md5sum"
 _FILE = "/srv/file"
+_PART_BYTES = 1 << 20
 
 
 class CommandError(ProcessError):
@@ -74,6 +77,11 @@ class Guest:
         self.run(f"ip addr add {address}/24 dev {self.interface} && "
                  f"ip link set {self.interface} up")
 
+    def wait_interface(self, timeout: float = 20) -> None:
+        """Wait until the guest's driver has found the device."""
+        wait_until(lambda: self.try_run(f"test -e /sys/class/net/{self.interface}")[0] == 0,
+                   timeout, f"{self.process.name} to have {self.interface}")
+
     def carrier(self) -> bool:
         """Whether the interface, which must be up, sees a link."""
         return self.run(f"cat /sys/class/net/{self.interface}/carrier") == "1"
@@ -131,8 +139,15 @@ class Guest:
         return fields["OutEchos"], fields["InEchoReps"]
 
     def make_file(self, size: int = FILE_BYTES) -> str:
-        """Make a file of random content and offer it by HTTP; its checksum."""
-        self.run(f"head -c {size} /dev/urandom >{_FILE}", 60)
+        """Make a file and offer it by HTTP; its checksum.
+
+        The content is random, and the same in each of its numbered parts: more of it takes a
+        guest longer than to move it.
+        """
+        self.run(f"head -c {_PART_BYTES} /dev/urandom >/tmp/part; number=0; "
+                 f"while [ $number -lt {size // _PART_BYTES} ]; do "
+                 "number=$((number + 1)); echo $number; cat /tmp/part; "
+                 f"done >{_FILE}; truncate -s {size} {_FILE}", 60)
         return self._offer_file()
 
     def fetch_file(self, peer: "Guest", timeout: float = 60) -> str:
@@ -145,7 +160,7 @@ class Guest:
     def _offer_file(self) -> str:
         if self.try_run("pidof httpd")[0] != 0:
             self.run("httpd -h /srv")
-        return self.run(f"sha256sum {_FILE}", 60)
+        return self.run(f"{DIGEST} {_FILE}", 60)
 
     def traffic(self) -> Traffic:
         """The interface's counters."""

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 from typing import List, Optional
@@ -19,6 +19,9 @@ _SCRIPTS = pathlib.Path(__file__).parent.parent / "guest"
 _SOURCES = ("agent", "init", "make-initramfs")
 _UML_MODULES = pathlib.Path("/usr/lib/uml/modules")
 _KERNEL_PACKAGE = "linux-image-cloud-amd64"
+#: How a compressed kernel begins, and what decompresses it.
+_COMPRESSIONS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd",
+                 b"\xfd7zXZ\0": "xz", b"\x1f\x8b\x08": "gzip"}
 
 
 class ImageError(Exception):
@@ -59,8 +62,28 @@ def _kernel_package(folder: pathlib.Path) -> pathlib.Path:
     return next(folder.glob("linux-image-*.deb"))
 
 
+def _decompress(kernel: pathlib.Path) -> None:
+    """Leave `vmlinux` beside a `vmlinuz`, where it is known how.
+
+    QEMU boots either. A guest that decompresses its kernel where it had code before, at a reboot,
+    takes many times as long for it as at first: QEMU has translated what is overwritten.
+    """
+    image = kernel.read_bytes()
+    # "The Linux/x86 Boot Protocol": setup_sects, payload_offset, payload_length.
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    offset += (image[0x1f1] + 1) * 512
+    payload = image[offset:offset + length]
+    for magic, program in _COMPRESSIONS.items():
+        if payload.startswith(magic) and shutil.which(program):
+            done = subprocess.run([program, "-dc"], input=payload, capture_output=True,
+                                  check=False)
+            # What follows the kernel is not part of it, and makes some programs complain.
+            if done.stdout.startswith(b"\x7fELF"):
+                kernel.with_name("vmlinux").write_bytes(done.stdout)
+
+
 def _unpack_kernel(target: pathlib.Path) -> None:
-    """Leave `vmlinuz` and `modules/VERSION` in the target folder."""
+    """Leave `vmlinuz`, `vmlinux` and `modules/VERSION` in the target folder."""
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         folder = pathlib.Path(name)
         package = _kernel_package(folder)
@@ -68,6 +91,7 @@ def _unpack_kernel(target: pathlib.Path) -> None:
         unpacked = folder / "unpacked"
         (unpacked / "modules").mkdir(parents=True)
         shutil.move(next((folder / "root/boot").glob("vmlinuz-*")), unpacked / "vmlinuz")
+        _decompress(unpacked / "vmlinuz")
         for version in (folder / "root/lib/modules").iterdir():
             shutil.move(version, unpacked / "modules")
         unpacked.rename(target)
@@ -100,9 +124,7 @@ def uml_modules() -> Optional[pathlib.Path]:
 def image() -> GuestImage:
     """The image, made now if the cache has none; ImageError says why there can't be one."""
     cache = settings.CACHE
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with settings.locked_cache():
         kernel = _kernel_folder(cache)
         if not kernel.is_dir():
             _unpack_kernel(kernel)
@@ -113,4 +135,6 @@ def image() -> GuestImage:
         initramfs = cache / _initramfs_name(modules)
         if not initramfs.exists():
             run_tool([str(_SCRIPTS / "make-initramfs"), str(initramfs), *map(str, modules)], cache)
-        return GuestImage(kernel / "vmlinuz", initramfs)
+        names = ("vmlinux", "vmlinuz")
+        return GuestImage(next(kernel / name for name in names if (kernel / name).exists()),
+                          initramfs)

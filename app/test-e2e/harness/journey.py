@@ -9,6 +9,7 @@ from typing import Sequence, Tuple, Union
 
 from . import guest_pair
 from .adapter import Appliance, ApplianceTestpmd, Daemon, Machine
+from .guest import DIGEST
 from .guest_image import GuestImage
 from .guest_pair import Shape
 from .process import wait_until
@@ -59,7 +60,7 @@ class AdapterPath:
     sockets = ("s", "s")
 
     def __init__(self, stage: Stage, appliance_image: GuestImage) -> None:
-        self.appliance = Appliance(stage, appliance_image, Machine(ports=3))
+        self.appliance = Appliance(stage, appliance_image, Machine(ports=3), has_booted=True)
         self.daemon = Daemon(stage, f"--qmp={self.appliance.qmp_path}", "--bus=rp0,rp1,rp2",
                              "--linger=0").ready()
         self.back: ApplianceTestpmd
@@ -129,10 +130,11 @@ class Journey:
         path.start(guests)
         self.meet()
 
-    def _start_guest(self, name: str, number: int, socket: str, **options: str) -> QemuGuest:
+    def _start_guest(self, name: str, number: int, socket: str, incoming: str = "") -> QemuGuest:
         nic = Nic(socket, False, self._shape.queues, self._shape.properties())
+        # Both machines of a migration have the device from the beginning.
         return QemuGuest(self._stage, name, number, self._image, nic, self._shape.queues,
-                         **options)
+                         incoming=incoming, cold=number == 1)
 
     def meet(self) -> None:
         """Wait until each guest gets answers from the other."""
@@ -190,7 +192,7 @@ class Journey:
         before = self.stayer.traffic().rx_bytes
         self.stayer.run("rm -f /tmp/sum")
         self.stayer.run(f"wget -q -O - http://{self.mover.address}/file | "
-                        "sha256sum >/tmp/sum 2>&1 &")
+                        f"{DIGEST} >/tmp/sum 2>&1 &")
         wait_until(lambda: self.stayer.traffic().rx_bytes - before > 2 << 20, 30,
                    "a part of the file")
 

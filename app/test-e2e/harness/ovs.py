@@ -7,7 +7,6 @@ services, and a machine that runs Open vSwitch already keeps its own.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pathlib
 import re
@@ -31,9 +30,7 @@ _BRIDGE = "br0"
 
 def missing() -> str:
     """Unpack the packages if the cache has none; why that could not be, or nothing."""
-    settings.CACHE.mkdir(parents=True, exist_ok=True)
-    with open(settings.CACHE / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with settings.locked_cache():
         try:
             if not _ROOT.is_dir():
                 _unpack()

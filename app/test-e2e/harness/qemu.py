@@ -8,9 +8,9 @@ import json
 import shutil
 import socket
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from . import settings
+from . import booted, settings
 from .guest import Guest
 from .guest_image import GuestImage
 from .process import Process, ProcessError, wait_until
@@ -32,23 +32,23 @@ class Nic:
     #: Whether the guest is behind a vIOMMU, and does all its transfers through it.
     viommu: bool = False
 
-    def args(self, path: str, mac: str) -> List[str]:
-        """QEMU's arguments."""
+    def host_args(self, path: str) -> List[str]:
+        """QEMU's arguments for the host's side of it."""
         role = "server=on,wait=off" if self.server else "server=off,reconnect=1"
         netdev = "vhost-user,id=n0,chardev=c0,vhostforce=on"
+        if self.queues > 1:
+            netdev += f",queues={self.queues}"
+        return ["-chardev", f"socket,id=c0,path={path},{role}", "-netdev", netdev]
+
+    def device(self, mac: str) -> str:
+        """What the guest sees, as QEMU's -device and device_add have it."""
         # Under TCG, QEMU 7.2 crashes when the driver starts a device with vectors.
         device = f"virtio-net-pci,netdev=n0,mac={mac},vectors=0"
         if self.queues > 1:
-            netdev += f",queues={self.queues}"
             device += ",mq=on"
-        viommu = []
         if self.viommu:
-            # In caching mode, Linux unmaps each buffer at once rather than many at a time.
-            viommu = ["-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on"]
             device += ",iommu_platform=on,ats=on,disable-legacy=on"
-        device += "".join(f",{name}={value}" for name, value in self.properties.items())
-        return [*viommu, "-chardev", f"socket,id=c0,path={path},{role}", "-netdev", netdev,
-                "-device", device]
+        return device + "".join(f",{name}={value}" for name, value in self.properties.items())
 
 
 class Qmp:
@@ -91,34 +91,91 @@ class Qmp:
         self._socket.close()
 
 
-class QemuGuest(Guest):
-    """A guest in a QEMU of its own."""
+def qmp(path: str, command: str, **arguments: Any) -> Any:
+    """Run one command of the QEMU with this control socket, which may be starting."""
+    def connect() -> Any:
+        try:
+            return Qmp(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
 
-    def __init__(self, stage: Stage, name: str, number: int, image: GuestImage, nic: Nic,
-                 cpus: int = 1, megabytes: int = 256, incoming: str = "",
-                 memory_file: str = "") -> None:
-        super().__init__()
-        self._qmp_path = stage.path(stage.unique(name) + ".qmp")
-        mac = f"52:54:00:00:00:{number:02x}"
-        memory = f"{self.memory_bytes(megabytes) // 1024}K"
-        backend = f"memory-backend-file,mem-path={memory_file}" if memory_file else \
+    connection = wait_until(connect, 10, "QEMU's control socket")
+    try:
+        return connection.execute(command, **arguments)
+    finally:
+        connection.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """What a guest runs on, but for its network device."""
+
+    image: GuestImage
+    cpus: int = 1
+    megabytes: int = 256
+    #: The file that is its memory, or a nameless one.
+    memory_file: str = ""
+    viommu: bool = False
+    #: Whether a network device can be plugged into its first bus.
+    pluggable: bool = False
+
+    def args(self) -> List[str]:
+        """QEMU's arguments, and QEMU itself."""
+        memory = f"{QemuGuest.memory_bytes(self.megabytes) // 1024}K"
+        backend = f"memory-backend-file,mem-path={self.memory_file}" if self.memory_file else \
             "memory-backend-memfd"
         argv = [
             PROGRAM, "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "q35,memory-backend=m0", "-accel", "tcg,thread=multi",
-            "-cpu", "max", "-smp", str(cpus), "-m", memory,
+            "-machine", f"{'pc' if self.pluggable else 'q35'},memory-backend=m0",
+            "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(self.cpus), "-m", memory,
             "-object", f"{backend},id=m0,size={memory},share=on",
-            "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
+            "-kernel", str(self.image.kernel), "-initrd", str(self.image.initramfs),
             # On a loaded machine the timer comes too late for the kernel's check of it.
             "-append", "console=ttyS0 quiet nokaslr mitigations=off random.trust_cpu=on "
-            "no_timer_check" + (" intel_iommu=on iommu=nopt" if nic.viommu else ""),
+            "no_timer_check" + (" intel_iommu=on iommu=nopt" if self.viommu else ""),
             "-chardev", "stdio,id=s0,signal=off", "-serial", "chardev:s0",
-            "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
-            *nic.args(stage.path(nic.socket), mac),
         ]
+        if self.viommu:
+            # In caching mode, Linux unmaps each buffer at once rather than many at a time.
+            argv += ["-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on"]
+        return argv
+
+
+class QemuGuest(Guest):
+    """A guest in a QEMU of its own."""
+
+    def __init__(self, stage: Stage, name: str, number: int, image: GuestImage,
+                 nic: Optional[Nic], cpus: int = 1, megabytes: int = 256, *, incoming: str = "",
+                 memory_file: str = "", cold: bool = False) -> None:
+        """Start it. Unless it is to be cold, it goes on where one has booted, see go_on()."""
+        super().__init__()
+        self._qmp_path = stage.path(stage.unique(name) + ".qmp")
+        #: Whether it has booted before, and nobody has waited for it yet.
+        self._has_booted = bool(nic and not (incoming or memory_file or nic.viommu or cold))
+        hardware = Hardware(image, cpus, megabytes, memory_file, bool(nic and nic.viommu),
+                            self._has_booted or not nic)
+        argv = [*hardware.args(), "-qmp", f"unix:{self._qmp_path},server=on,wait=off"]
+        #: What is plugged before it goes on.
+        self._to_plug = ""
+        if nic:
+            device = nic.device(f"52:54:00:00:00:{number:02x}")
+            argv += nic.host_args(stage.path(nic.socket))
+            if self._has_booted:
+                self._to_plug = device
+                argv += booted.args(image, hardware.args(), lambda: self._boot(stage, hardware))
+            else:
+                argv += ["-device", device]
         if incoming:
             argv += ["-incoming", incoming]
         self.process = stage.add(Process(stage.unique(name), argv, stage.folder))
+
+    @staticmethod
+    def _boot(stage: Stage, hardware: Hardware) -> "QemuGuest":
+        """A guest without a network device, which has booted."""
+        guest = QemuGuest(stage, "booting", 0, hardware.image, None, hardware.cpus,
+                          hardware.megabytes)
+        guest.wait_boot()
+        return guest
 
     @staticmethod
     def memory_bytes(megabytes: int = 256) -> int:
@@ -129,19 +186,30 @@ class QemuGuest(Guest):
         """
         return (megabytes << 20) - (8 << 10)
 
+    def go_on(self) -> None:
+        """Plug the device of a guest that has booted before, and let it go on; but once."""
+        device, self._to_plug = self._to_plug, ""
+        if not device:
+            return
+        booted.wait_loaded(self)
+        # Takes a device's properties as the command line does.
+        complaint = self.qmp("human-monitor-command", **{"command-line": f"device_add {device}"})
+        if complaint:
+            raise ProcessError(f"{self.process.name}: {device}: {complaint}")
+        self.qmp("cont")
+
+    def wait_boot(self, timeout: float = 40, mark: int = 0) -> None:
+        """Wait until the guest takes commands, and has its device."""
+        if not self._has_booted:
+            super().wait_boot(timeout, mark)
+            return
+        self.go_on()
+        self.wait_interface(timeout)
+        self._has_booted = False
+
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Run one command of the machine protocol."""
-        def connect() -> Any:
-            try:
-                return Qmp(self._qmp_path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                return None
-
-        connection = wait_until(connect, 10, "QEMU's control socket")
-        try:
-            return connection.execute(command, **arguments)
-        finally:
-            connection.close()
+        return qmp(self._qmp_path, command, **arguments)
 
     def migrate(self, successor: "QemuGuest", uri: str) -> float:
         """Move the guest to a QEMU that waits for it at this address, while it runs.
@@ -213,11 +281,9 @@ class QemuGuest(Guest):
         """
         self.send(f"ip link set {self.interface} down; reboot -f")
 
-    def reset(self, timeout: float = 60) -> None:
-        """Press the reset button, and wait until the guest is back."""
-        mark = self.process.out.mark()
+    def send_reset(self) -> None:
+        """Press the reset button."""
         self.qmp("system_reset")
-        self.wait_boot(timeout, mark)
 
 
 def program_missing() -> str:

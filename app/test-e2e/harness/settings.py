@@ -7,8 +7,8 @@ VHOST_PCI_BACKEND           driver under test: ``net_vpci`` (default), or
 VHOST_PCI_PLUGIN            path of librte_net_vhost_pci.so, for ``net_vpci``
 VHOST_PCI_PRELOAD           libraries to LD_PRELOAD into testpmd, when the plugin
                             is built with a sanitizer that wants to come first
-VHOST_PCI_CACHE             folder of the kernel and the guest image, kept
-                            between runs
+VHOST_PCI_CACHE             folder of the kernel, of guests' images, and of guests
+                            as they were when they had booted, kept between runs
 VHOST_PCI_LOGS              folder where the logs of failed tests are kept
 VHOST_PCI_SWITCH            the program of examples/vpci-switch
 VHOST_PCI_MIGRATIONS        how often a guest moves in each case of migration,
@@ -21,9 +21,12 @@ VHOST_PCI_UML_KERNEL        the User Mode Linux with time travel that
 ==========================  ====================================================
 """
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import tempfile
+from typing import Iterator
 
 BACKEND = os.environ.get("VHOST_PCI_BACKEND", "net_vpci")
 PLUGIN = os.environ.get("VHOST_PCI_PLUGIN", "")
@@ -62,3 +65,12 @@ WORK_ROOT = tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
 def deadline(seconds: float) -> float:
     """A time limit for this run, from one that suits an ordinary build."""
     return seconds * PATIENCE
+
+
+@contextlib.contextmanager
+def locked_cache() -> Iterator[None]:
+    """The cache, which is there then, for whoever may have to make something in it."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
