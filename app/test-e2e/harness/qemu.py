@@ -91,7 +91,7 @@ class Qmp:
         self._socket.close()
 
 
-def qmp(path: str, command: str, **arguments: Any) -> Any:
+def qmp(path: str, command: str, /, **arguments: Any) -> Any:
     """Run one command of the QEMU with this control socket, which may be starting."""
     def connect() -> Any:
         try:
