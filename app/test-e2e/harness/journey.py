@@ -123,6 +123,7 @@ class Journey:
         guests = []
         for number, socket in enumerate(path.sockets):
             guests.append(self._start_guest(f"guest{number}", number + 1, socket))
+            guests[-1].go_on()
             path.wait_placed(number + 1)
         for guest in guests:
             guest.wait_boot(120)
