@@ -430,10 +430,32 @@ parse_command_line(struct daemon_text *daemon, struct endpoint_text *text, int *
 	return true;
 }
 
+/** The name of a setting that is set, or NULL. */
+static const char *
+find_set(const struct endpoint_text *text)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(settings); i++) {
+		const void *field = (const char *)text + settings[i].offset;
+		bool is_set;
+
+		if (settings[i].type == G_OPTION_ARG_INT)
+			is_set = *(const int *)field != -1;
+		else if (settings[i].type == G_OPTION_ARG_NONE)
+			is_set = *(const gboolean *)field;
+		else
+			is_set = *(char *const *)field != NULL;
+		if (is_set)
+			return settings[i].name;
+	}
+	return NULL;
+}
+
 static bool
 parse_all(struct options *options, struct daemon_text *daemon, const struct endpoint_text *text,
 		GError **error)
 {
+	const char *set;
+
 	options->dump = daemon->dump;
 	options->version = daemon->version;
 	if (daemon->version)
@@ -448,6 +470,9 @@ parse_all(struct options *options, struct daemon_text *daemon, const struct endp
 		return daemon->status != NULL || fail(error, "--dump needs --status");
 	if (text->listen != NULL || text->connect != NULL)
 		return add_endpoint(options, "vpci", text, error);
+	set = find_set(text);
+	if (set != NULL)
+		return fail(error, "--%s is of an endpoint: it needs --listen or --connect", set);
 	return options->endpoints->len > 0 ||
 			fail(error, "nothing to do: --listen, --connect or --config is needed");
 }

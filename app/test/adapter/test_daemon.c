@@ -121,6 +121,10 @@ test_command_line(void **state)
 	assert_int_equal(RUN("--dump"), 1);
 	assert_int_equal(RUN("--dump", "--status=/nonexistent/s"), 1);
 	assert_int_equal(RUN("--config=/nonexistent/c"), 1);
+	assert_int_equal(RUN("--queues=2"), 1);
+	assert_non_null(strstr(text, "--queues is of an endpoint"));
+	assert_int_equal(RUN("--no-log"), 1);
+	assert_non_null(strstr(text, "--no-log is of an endpoint"));
 }
 
 /* Configuration files: what is not known is told, with its place. */
@@ -149,6 +153,10 @@ test_config_file(void **state)
 		assert_int_equal(RUN(option), 1);
 		assert_non_null(strstr(text, wrong[i].message));
 	}
+	/* What the command line says of an endpoint is of its own, not of the file's. */
+	assert_true(g_file_set_contents(path, "[endpoint a]\nlisten=a\n", -1, NULL));
+	assert_int_equal(RUN(option, "--qmp=q"), 1);
+	assert_non_null(strstr(text, "--qmp is of an endpoint"));
 	test_dir_remove(dir);
 }
 
