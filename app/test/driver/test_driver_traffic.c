@@ -395,6 +395,7 @@ test_discard(void **state)
 	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, frame, sizeof(frame)), 0);
 	rig_rx_none(&rig, 0);
 	assert_int_equal(rig_xstat(&rig, "rx_q0_discarded_packets"), 1);
+	assert_int_equal(rig_xstat(&rig, "rx_q0_unlogged_writes"), 0);
 	assert_int_equal(tfe_dev_enable(&rig.dev, true), 0);
 	rig_wait_link(&rig, true);
 	assert_int_equal(tfe_netq_send(&rig.tx[0], NULL, frame, sizeof(frame)), 0);

@@ -60,6 +60,7 @@ static const struct xstat vring_xstats[] = {
 	{ "guest_notifications", offsetof(struct vhost_pci_vring_stats, notifications) },
 	{ "discarded_packets", offsetof(struct vhost_pci_vring_stats, discarded) },
 	{ "iotlb_misses", offsetof(struct vhost_pci_vring_stats, iotlb_misses) },
+	{ "unlogged_writes", offsetof(struct vhost_pci_vring_stats, log_beyond) },
 };
 
 /** What an Rx queue's vring is at the moment: no reset changes it. */
