@@ -291,7 +291,7 @@ test_every_chain_returns_once(void **state)
 	drive(&l, MAX_PACKETS, MAX_BYTES);
 	drain(&l);
 	/* Every chain of the transmitq had one packet; one that comes back twice is an error. */
-	print_message("%lu kills: %lu chains sent, %lu came back filled, of %lu packets, %lu of "
+	print_message("# %lu kills: %lu chains sent, %lu came back filled, of %lu packets, %lu of "
 		      "them again; %lu lost\n",
 			nb_kills, (unsigned long)l.nb_sent, (unsigned long)l.nb_used,
 			(unsigned long)l.nb_received, (unsigned long)l.nb_again,
