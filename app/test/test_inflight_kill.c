@@ -446,6 +446,7 @@ test_killed_at_each_step(void **state)
 	assert_int_equal(sched_setaffinity(0, sizeof(here), &here), 0);
 	/* Large memory comes from the kernel each time, instead of being cleared step by step. */
 	mallopt(M_MMAP_THRESHOLD, 1 << 16);
+	mallopt(M_PERTURB, 0);
 	open_driver(&driver, *state);
 	open_shared(&shared, &driver);
 	for (i = 0; i < NB_STEPPED; i++) {
