@@ -345,12 +345,13 @@ class ApplianceTestpmd:
         devargs = f",{guest.machine.devargs}" if guest.machine.devargs else ""
         allowed = " ".join(f"-a {address}{devargs}" for address in allow)
         eal = " ".join([*memory, *guest.machine.eal_args])
-        guest.run(f"mkfifo {self._base}.in; (sleep 100000 > {self._base}.in) & "
+        # It has both ends of its input: there is no end of file where nobody writes.
+        guest.run(f"mkfifo {self._base}.in; "
                   "LD_PRELOAD=/usr/lib/vhost-pci/libstdbuf.so _STDBUF_O=L "
                   f"/usr/bin/dpdk-testpmd --lcores 0@0,1@1 --no-telemetry {eal} {allowed} "
                   "--log-level=pmd.net.vhost_pci:debug "
                   f"-d {_GUEST_PLUGIN} -- -i --total-num-mbufs=8192 {' '.join(app_args)} "
-                  f"< {self._base}.in > {self._base}.out 2>&1 & echo $! > {self._base}.pid")
+                  f"0<> {self._base}.in > {self._base}.out 2>&1 & echo $! > {self._base}.pid")
         self._mark = 0
 
     def output(self, mark: int = 0) -> str:
