@@ -92,7 +92,7 @@ check_tidy()
 	done
 	for file in "${files[@]}"; do
 		case $file in
-		*/app/test*) tests+=("$file\0") ;;
+		"$top"/app/test*) tests+=("$file\0") ;;
 		*) own+=("$file\0") ;;
 		esac
 	done
