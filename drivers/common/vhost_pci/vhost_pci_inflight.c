@@ -48,7 +48,6 @@ struct vhost_pci_inflight {
 	uint16_t nb_batch;   /**< Chains returned and not yet published. */
 	uint16_t *batch;     /**< Their heads: split: slots. Packed: entries. */
 	uint16_t *at_slot;   /**< By avail slot: the head of the chain taken there. */
-	uint16_t *untaken;   /**< Heads of chains that are being untaken. */
 
 	/* Chains of an earlier back-end stand before the ring's own, from a place on. */
 	uint16_t again_idx;
@@ -60,7 +59,8 @@ struct vhost_pci_inflight {
 	uint16_t free_head;
 	uint32_t nb_free;
 	struct entry *entries;
-	uint16_t *by_id; /**< 1 + head entry of the chain with this id; 0: none. */
+	uint16_t *untaken; /**< Heads of chains that are being untaken. */
+	uint16_t *by_id;   /**< 1 + head entry of the chain with this id; 0: none. */
 };
 
 uint64_t
@@ -654,7 +654,9 @@ alloc_packed(struct vhost_pci_inflight *inflight, uint16_t size)
 	inflight->again = calloc(size, sizeof(*inflight->again));
 	inflight->entries = calloc(inflight->nb_entries, sizeof(*inflight->entries));
 	inflight->by_id = calloc(NB_IDS, sizeof(*inflight->by_id));
-	if (inflight->again == NULL || inflight->entries == NULL || inflight->by_id == NULL)
+	inflight->untaken = calloc(size, sizeof(*inflight->untaken));
+	if (inflight->again == NULL || inflight->entries == NULL || inflight->by_id == NULL ||
+			inflight->untaken == NULL)
 		return -ENOMEM;
 	memset(inflight->entries, 0xff, inflight->nb_entries * sizeof(*inflight->entries));
 	return 0;
@@ -670,8 +672,7 @@ inflight_alloc(const struct vhost_pci_vring *vr, uint16_t queue_size)
 	inflight->nb_entries = queue_size;
 	inflight->batch = calloc(queue_size, sizeof(*inflight->batch));
 	inflight->at_slot = calloc(vr->size, sizeof(*inflight->at_slot));
-	inflight->untaken = calloc(vr->size, sizeof(*inflight->untaken));
-	if (inflight->batch == NULL || inflight->at_slot == NULL || inflight->untaken == NULL ||
+	if (inflight->batch == NULL || inflight->at_slot == NULL ||
 			(vr->is_packed && alloc_packed(inflight, vr->size) < 0)) {
 		inflight_free(inflight);
 		return NULL;
